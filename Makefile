@@ -1,0 +1,40 @@
+# The one door: what CI runs, a laptop runs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check bench clean lock
+
+demo: $(STAMP)           ## the main job on the embedded stack, with a kill and a drain in mid-run
+	$(BIN)/inference-worker demo
+
+test: $(STAMP)           ## every test; needs neither Docker nor an account
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/core
+	$(BIN)/coverage report
+	$(BIN)/python -m pytest tests --ignore=tests/core
+
+check: $(STAMP)          ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)          ## one JSON line per result
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+UV := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+      --no-emit-index-url --no-emit-find-links --no-header
+lock:                    ## needs uv; the image runs the versions that the tests ran
+	$(UV) pyproject.toml requirements/dev.in --extra local --extra uvloop -o requirements/dev.txt
+	$(UV) pyproject.toml --extra uvloop -c requirements/dev.txt -o requirements/run.txt
+	$(UV) pyproject.toml requirements/aioboto3.in --extra aioboto3 -o requirements/aioboto3.txt

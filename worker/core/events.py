@@ -1,0 +1,159 @@
+"""What is worth telling. Events are API: `docs/events.md` lists them.
+
+An event is a frozen value; log lines and metrics are renderings of it. No event
+holds text of a job or an answer, or a receipt. Tell after the fact is stored.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from worker.core.fault import Billed, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettled:
+    """One delivery ended: the canonical line. Times are milliseconds."""
+
+    name: ClassVar = "job.settled"
+
+    job: str
+    settlement: str  # answered, degraded, dead, parked, released
+    reason: str  # "" for a plain answer
+    route: str
+    tenant: str
+    target: str
+    attempts: int
+    parks: int
+    interruptions: int
+    crashes: int
+    generation: int
+    waited_ms: int  # first send to this run
+    worked_ms: int  # this run
+    model_ms: int
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    blocked: bool = False
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptMade:
+    """One call to one target ended. `kind` is None for an answer."""
+
+    name: ClassVar = "attempt.made"
+
+    job: str
+    target: str
+    number: int
+    kind: Kind | None
+    code: str
+    http: int | None
+    duration_ms: int
+    first_token_ms: int | None
+    slow: bool
+    billed: Billed
+    timer: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultUnknown:
+    """A fault that no row of the table names: it counts as a failure, and asks for a row."""
+
+    name: ClassVar = "fault.unknown"
+
+    target: str
+    code: str
+    http: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySkipped:
+    """A delivery needed no run: its job is finished, runs already, or waits for its turn."""
+
+    name: ClassVar = "delivery.skipped"
+
+    job: str
+    why: str  # finished, running_here, running_elsewhere, over_share, suspect_waits, ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost:
+    """Somebody else may hold the job now; its run here was cancelled."""
+
+    name: ClassVar = "lease.lost"
+
+    job: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeHeld:
+    """Nothing is received for a while."""
+
+    name: ClassVar = "intake.held"
+
+    why: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailed:
+    """A call to a queue, the ledger or the payload store failed, after its retries."""
+
+    name: ClassVar = "store.failed"
+
+    store: str
+    operation: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStarted:
+    """The worker takes jobs from now on."""
+
+    name: ClassVar = "worker.started"
+
+    worker: str
+    version: str
+    slots: int
+    lanes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainStarted:
+    """The worker was asked to stop; it takes no more jobs."""
+
+    name: ClassVar = "drain.started"
+
+    worker: str
+    in_flight: int
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainEnded:
+    """The worker leaves. `released` jobs were given back uncharged."""
+
+    name: ClassVar = "drain.ended"
+
+    worker: str
+    clean: bool
+    released: int
+    took_s: float
+
+
+Event = (
+    JobSettled
+    | AttemptMade
+    | FaultUnknown
+    | DeliverySkipped
+    | LeaseLost
+    | IntakeHeld
+    | StoreFailed
+    | WorkerStarted
+    | DrainStarted
+    | DrainEnded
+)

@@ -1,0 +1,189 @@
+"""What can go wrong with one call, and how we react to it: one table.
+
+A `Fault` is what was seen, already named and cleaned: it carries no prompt and
+no answer text. `REACTIONS` says for every kind of fault what it means for the
+target (vote), for this delivery (try again?) and for the job (ending).
+Which exception becomes which kind is the business of `aws/faults.py`.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What a fault is about. The order is that of `docs/faults.md`."""
+
+    UNAVAILABLE = "unavailable"
+    TIMED_OUT = "timed_out"
+    THROTTLED = "throttled"
+    EXHAUSTED = "exhausted"
+    REJECTED = "rejected"
+    TOO_LONG = "too_long"
+    MISCONFIGURED = "misconfigured"
+    POOR = "poor"
+    UNREACHABLE = "unreachable"
+    LOCAL = "local"
+    UNKNOWN = "unknown"
+
+
+class Vote(StrEnum):
+    """What a finished call tells the breakers of its target and its endpoint."""
+
+    OK = "ok"
+    FAIL = "fail"
+    FAIL_ENDPOINT = "fail_endpoint"
+    THROTTLE = "throttle"
+    QUARANTINE = "quarantine"
+    IGNORE = "ignore"
+
+
+class Again(StrEnum):
+    """Whether this delivery may make another attempt, and where."""
+
+    NEVER = "never"
+    SAME = "same"  # the next target if there is one, else the same one after a backoff
+    OTHER = "other"  # only another target
+    LARGER = "larger"  # only a target with a larger context window
+
+
+class Ending(StrEnum):
+    """What becomes of the job when no attempt is left in this delivery."""
+
+    PARK = "park"
+    DISCARD = "discard"
+    RELEASE = "release"
+
+
+class Billed(StrEnum):
+    """Whether the call was paid for although it gave no answer."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    YES = "yes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """One row of the table.
+
+    `charges` says whether the call counts as an attempt of the job; `wears_out`
+    whether a job that used up all its attempts on such faults is discarded
+    (it may be the cause) or goes on waiting (nobody is to blame).
+    """
+
+    vote: Vote
+    slow: bool = False
+    again: Again
+    ending: Ending
+    degrades: bool = True
+    charges: bool = True
+    wears_out: bool = False
+    base_s: float = 0.1
+
+
+REACTIONS: Final[Mapping[Kind, Reaction]] = MappingProxyType(
+    {
+        Kind.UNAVAILABLE: Reaction(vote=Vote.FAIL, again=Again.SAME, ending=Ending.PARK),
+        Kind.TIMED_OUT: Reaction(
+            vote=Vote.FAIL, slow=True, again=Again.OTHER, ending=Ending.PARK, wears_out=True
+        ),
+        Kind.THROTTLED: Reaction(
+            vote=Vote.THROTTLE, again=Again.SAME, ending=Ending.PARK, charges=False, base_s=1.0
+        ),
+        Kind.EXHAUSTED: Reaction(
+            vote=Vote.QUARANTINE, again=Again.OTHER, ending=Ending.PARK, charges=False
+        ),
+        Kind.REJECTED: Reaction(
+            vote=Vote.IGNORE, again=Again.NEVER, ending=Ending.DISCARD, degrades=False
+        ),
+        Kind.TOO_LONG: Reaction(vote=Vote.IGNORE, again=Again.LARGER, ending=Ending.DISCARD),
+        Kind.MISCONFIGURED: Reaction(
+            vote=Vote.QUARANTINE, again=Again.OTHER, ending=Ending.PARK, charges=False
+        ),
+        Kind.POOR: Reaction(vote=Vote.OK, again=Again.SAME, ending=Ending.PARK, wears_out=True),
+        Kind.UNREACHABLE: Reaction(
+            vote=Vote.FAIL_ENDPOINT, again=Again.OTHER, ending=Ending.PARK, charges=False
+        ),
+        Kind.LOCAL: Reaction(
+            vote=Vote.IGNORE,
+            again=Again.NEVER,
+            ending=Ending.RELEASE,
+            degrades=False,
+            charges=False,
+        ),
+        Kind.UNKNOWN: Reaction(
+            vote=Vote.FAIL, again=Again.SAME, ending=Ending.PARK, wears_out=True
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What went wrong with one call.
+
+    Attributes:
+        kind: The row of `REACTIONS`.
+        code: The service's own code (`ThrottlingException`) or the name of the
+            exception class; at most 64 characters.
+        http: The HTTP status, or None if there was no answer.
+        message: The service's message with everything variable taken out
+            (`normalised`); never job text. At most 160 characters.
+        request_id: The service's request id, "" if it gave none.
+        retry_after_s: How long the service asks us to wait, in seconds.
+        timer: Which of our timers fired (`attempt`, `first_token`, `stall`), or "".
+    """
+
+    kind: Kind
+    code: str
+    http: int | None = None
+    message: str = ""
+    request_id: str = ""
+    billed: Billed = Billed.NO
+    retry_after_s: float | None = None
+    timer: str = ""
+
+    @property
+    def reaction(self) -> Reaction:
+        """How we react to it."""
+        return REACTIONS[self.kind]
+
+
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”")
+_IDENTIFIER: Final = re.compile(r"\b(?:arn:\S+|https?://\S+|[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*)")
+_NUMBER: Final = re.compile(r"\d[\d.,]*")
+
+
+def normalised(message: str) -> str:
+    """A message without what varies from job to job: quotes, ids, numbers.
+
+    Service messages may quote the request. What stays is the sentence around
+    it, at most 160 characters, so that equal causes have equal messages and no
+    job text leaves the process.
+
+    >>> normalised("The maximum tokens you requested exceeds the model limit of 4,096.")
+    'The maximum tokens you requested exceeds the model limit of N'
+    >>> normalised("Malformed input: expected type 'x', found 'my secret prompt'")
+    'Malformed input: expected type <>, found <>'
+    """
+    text = _QUOTED.sub("<>", message[:2000])
+    text = _IDENTIFIER.sub("<id>", text)
+    text = _NUMBER.sub("N", text)
+    return " ".join(text.split())[:160]
+
+
+def fingerprint(reason: str, code: str, message: str) -> str:
+    """The name of a group of alike dead letters: 12 hex digits.
+
+    Args:
+        reason: Why the job was discarded.
+        code: The last fault's code, or "".
+        message: The last fault's message, already `normalised`.
+    """
+    text = f"{reason}\n{code}\n{message}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

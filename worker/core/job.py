@@ -1,0 +1,80 @@
+"""A job: what is asked, and under which conditions.
+
+These are the values; `envelope.py` reads them from a message body.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a body may be. Sizes are bytes of UTF-8.
+
+    `body_bytes` leaves room below the queue's 1 MiB for the attributes that a
+    parked doorbell and a dead letter carry.
+    """
+
+    body_bytes: int = 1_048_576 - 16_384
+    payload_bytes: int = 20_000_000
+    depth: int = 32
+    metadata_bytes: int = 16_384
+    payload_buckets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of the model, in the shapes of Bedrock's Converse."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    system: tuple[Mapping[str, Any], ...] = ()
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, Any] | None = None
+    additional: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadRef:
+    """A claim check: the request lies in S3 under `bucket`/`key`."""
+
+    bucket: str
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One parsed envelope. Defaults are the envelope's own.
+
+    Attributes:
+        id: The producer's id, None if the MessageId is to serve.
+        request: The request itself, or where it lies.
+        deadline_s: Seconds after the first send, None if unset.
+        deadline_at: Seconds since 1970, None if unset. The earlier one holds.
+        on_open: What to do while nothing admits the job, None for the route's policy.
+        degrade_after_s: For `degrade_after:<s>`, seconds; None otherwise.
+        digest: What the job asks for, hashed (16 hex digits).
+    """
+
+    id: str | None = None
+    request: Request | PayloadRef
+    route: str = "default"
+    deadline_s: float | None = None
+    deadline_at: float | None = None
+    on_open: str | None = None
+    degrade_after_s: float | None = None
+    min_quality: float = 0.0
+    tenant: str = ""
+    priority: str = "normal"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    reply_to: str | None = None
+    digest: str = ""
+
+    def deadline(self, sent_at: float) -> float | None:
+        """When an answer becomes worthless, seconds since 1970; None for never."""
+        ends = [self.deadline_at] if self.deadline_at is not None else []
+        if self.deadline_s is not None:
+            ends.append(sent_at + self.deadline_s)
+        return min(ends, default=None)

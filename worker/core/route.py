@@ -1,0 +1,325 @@
+"""Where a job goes next: one pure decision, asked again after every attempt.
+
+    plan()    Call | Park | Degrade | Discard | Release     for a job in hand
+    intake()  Take | Hold                                   for a slot that is free
+
+`plan` sees the route, what the job allows, what was tried in this delivery, who
+refuses calls at the moment, and the time that is left. It neither waits nor
+calls; the executor does, and comes back with what happened.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from worker.core.fault import Again, Ending, Fault, Kind
+from worker.core.retry import RetryPolicy, backoff_s
+
+
+class Api(StrEnum):
+    """Which operation of Bedrock Runtime serves a target."""
+
+    AUTO = "auto"  # Converse, streamed from `STREAM_FROM_TOKENS` up
+    CONVERSE = "converse"
+    CONVERSE_STREAM = "converse_stream"
+    INVOKE = "invoke"  # for models without Converse; the request's `additional` is the body
+
+
+STREAM_FROM_TOKENS: Final = 1024  # below, a hang costs less than a stream does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one breaker guards: a model or inference profile in one Region.
+
+    Attributes:
+        name: Its name in settings, metrics and history.
+        model: Model id, inference profile id or ARN.
+        region: Region of the endpoint, "" for the SDK's own.
+        attempt_s: The longest that one call may take, in seconds.
+        first_token_s: The longest wait for a stream's first event, in seconds.
+        stall_s: The longest silence inside a stream, in seconds.
+        slow_s: A success that took longer counts as slow, in seconds.
+        min_useful_s: With less time left a call is not worth starting, in seconds.
+        quality: 0 to 1, compared with a job's `min_quality`.
+        context_tokens: Its context window; a job `too_long` tries larger ones only.
+        price_input, price_output: USD per million tokens, 0 if unknown.
+    """
+
+    name: str
+    model: str
+    region: str = ""
+    api: Api = Api.AUTO
+    max_tokens: int = 1024
+    attempt_s: float = 120.0
+    first_token_s: float = 30.0
+    stall_s: float = 30.0
+    slow_s: float = 60.0
+    min_useful_s: float = 1.0
+    quality: float = 1.0
+    context_tokens: int = 0
+    bucket: str = ""
+    tier: str = ""
+    price_input: float = 0.0
+    price_output: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """An ordered plan: targets, then degraded handlers, and how long to wait.
+
+    Attributes:
+        park_base_s: The first park; it doubles with each, up to `park_cap_s`.
+        park_max_s: A job older than this is not parked again but expires.
+        deadline_s: For jobs that name none, counted from the first send; None for never.
+    """
+
+    name: str
+    targets: tuple[Target, ...]
+    degraded: tuple[str, ...] = ()
+    on_open: str = "park"
+    deadline_s: float | None = None
+    park_base_s: float = 5.0
+    park_cap_s: float = 300.0
+    park_max_s: float = 86_400.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of a job when the next step is asked for.
+
+    Attributes:
+        tried: Targets called in this delivery, in order, with the fault of each.
+        attempts: Charged calls so far, over the job's whole life.
+        parks: How often the job was parked before this delivery.
+        age_s: Seconds since the job was first sent.
+        left_s: Seconds to the deadline; None if there is none.
+        min_quality: The lowest quality that the job accepts.
+        on_open: The job's own policy, or None.
+    """
+
+    tried: tuple[tuple[str, Fault], ...] = ()
+    attempts: int = 0
+    parks: int = 0
+    age_s: float = 0.0
+    left_s: float | None = None
+    min_quality: float = 0.0
+    on_open: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Call `target` after `wait_s`, for at most `bound_s`.
+
+    `spends` is what it costs the retry budget: 0 for a first call, 0.5 for
+    another target, 1 for the same one again.
+    """
+
+    target: Target
+    wait_s: float
+    bound_s: float
+    spends: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Not now, and nobody is to blame: come back after `delay_s`."""
+
+    delay_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degrade:
+    """Ask the named handler for a second-best answer."""
+
+    handler: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """Give the job up for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Give the delivery back for anybody: the trouble is this process's own."""
+
+    why: str
+
+
+Decision = Call | Park | Degrade | Discard | Release
+
+# After these the wait is not ours to choose: a quota or a setting has to change first.
+LONG_PARK_S: Final[Mapping[Kind, float]] = MappingProxyType(
+    {Kind.EXHAUSTED: 600.0, Kind.MISCONFIGURED: 120.0}
+)
+
+
+def plan(
+    route: Route,
+    seen: Seen,
+    *,
+    roll: float,
+    budget: float = float("inf"),
+    refusals: Mapping[str, float] = MappingProxyType({}),
+) -> Decision:
+    """Decide the next step of one job.
+
+    Args:
+        route: The job's route.
+        seen: What is known of the job.
+        roll: An even draw from [0, 1), for the waits.
+        budget: Tokens in the retry budget.
+        refusals: Targets that admit nothing now, each with the seconds after
+            which it is worth asking again.
+    """
+    if seen.left_s is not None and seen.left_s <= 0:
+        return Discard(reason="expired")
+    worthy = [t for t in route.targets if t.quality >= seen.min_quality]
+    if not worthy:
+        return Discard(reason="below_quality")
+    if seen.tried:
+        return _after_fault(route, seen, worthy, roll=roll, budget=budget, refusals=refusals)
+    admitted = [t for t in worthy if t.name not in refusals]
+    for target in admitted:
+        if (call := _call(target, seen, wait_s=0.0, spends=0.0)) is not None:
+            return call
+    if admitted:
+        return Discard(reason="expired")  # what is left is too short for any of them
+    soonest = min(refusals[t.name] for t in worthy)
+    return _wait(route, seen, roll, at_least_s=soonest, why="circuit_open")
+
+
+def _after_fault(
+    route: Route,
+    seen: Seen,
+    worthy: list[Target],
+    *,
+    roll: float,
+    budget: float,
+    refusals: Mapping[str, float],
+) -> Decision:
+    fault = seen.tried[-1][1]
+    reaction = fault.reaction
+    if _is_poison(seen):
+        return Discard(reason="poison")
+    if reaction.wears_out and seen.attempts >= route.retry.attempts_max:
+        return Discard(reason="attempts_exhausted")
+    if len(seen.tried) < route.retry.attempts:
+        open_now = [t for t in worthy if t.name not in refusals]
+        call = _call_another(route, seen, open_now) or _call_again(route, seen, open_now, roll)
+        if call is not None and call.spends <= budget:
+            return call
+    match reaction.ending:
+        case Ending.RELEASE:
+            return Release(why=fault.kind)
+        case Ending.PARK | Ending.DISCARD if reaction.degrades and route.degraded:
+            return Degrade(handler=route.degraded[0], why=fault.kind)
+        case Ending.DISCARD:
+            return Discard(reason=fault.kind)
+        case Ending.PARK:
+            at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
+            return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+
+
+def _call_another(route: Route, seen: Seen, open_now: list[Target]) -> Call | None:
+    name, fault = seen.tried[-1]
+    if fault.reaction.again is Again.NEVER:
+        return None
+    tried = {name for name, _ in seen.tried}
+    window = next(t.context_tokens for t in route.targets if t.name == name)
+    for target in open_now:
+        if target.name in tried:
+            continue
+        if fault.reaction.again is Again.LARGER and target.context_tokens <= window:
+            continue
+        if (call := _call(target, seen, wait_s=0.0, spends=0.5)) is not None:
+            return call
+    return None
+
+
+def _call_again(route: Route, seen: Seen, open_now: list[Target], roll: float) -> Call | None:
+    name, fault = seen.tried[-1]
+    last = next((t for t in open_now if t.name == name), None)
+    if last is None or fault.reaction.again is not Again.SAME:
+        return None
+    wait_s = backoff_s(len(seen.tried), roll, base_s=fault.reaction.base_s, cap_s=route.retry.cap_s)
+    wait_s = max(wait_s, fault.retry_after_s or 0.0)
+    if wait_s > route.retry.longest_wait_s:
+        return None
+    return _call(last, seen, wait_s=wait_s, spends=1.0)
+
+
+def _is_poison(seen: Seen) -> bool:
+    """A job that two distinct targets could not finish in time is itself the cause."""
+    hung = {name for name, fault in seen.tried if fault.kind is Kind.TIMED_OUT}
+    return len(hung) > 1
+
+
+def _call(target: Target, seen: Seen, *, wait_s: float, spends: float) -> Call | None:
+    left_s = float("inf") if seen.left_s is None else seen.left_s - wait_s
+    bound_s = min(target.attempt_s, left_s)
+    if bound_s < min(target.min_useful_s, target.attempt_s):
+        return None
+    return Call(target=target, wait_s=wait_s, bound_s=bound_s, spends=spends)
+
+
+def _wait(
+    route: Route, seen: Seen, roll: float, *, at_least_s: float, why: str
+) -> Park | Degrade | Discard:
+    policy = seen.on_open or route.on_open
+    if policy == "fail":
+        return Discard(reason=why)
+    if policy.startswith("degrade") and route.degraded:
+        return Degrade(handler=route.degraded[0], why=why)
+    ceiling_s = min(route.park_cap_s, route.park_base_s * 2.0 ** min(seen.parks, 32))
+    delay_s = max(at_least_s, ceiling_s) * (0.5 + roll / 2)  # half of it is jitter
+    delay_s = min(900.0, max(at_least_s, delay_s))  # the longest that SQS delays
+    if seen.age_s + delay_s > route.park_max_s:
+        return Discard(reason="expired")
+    if seen.left_s is not None:
+        shortest_s = min(t.min_useful_s for t in route.targets)
+        if delay_s > seen.left_s - shortest_s:
+            # One last try just before the deadline is worth more than none.
+            delay_s = seen.left_s - 2 * shortest_s
+            if delay_s < 1.0:
+                return Discard(reason="expired")
+    return Park(delay_s=delay_s, why=why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """A free slot may receive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Nothing may be received for `for_s` seconds, because of `why`."""
+
+    for_s: float
+    why: str
+
+
+def intake(holds: Mapping[str, float], now: float) -> Take | Hold:
+    """Whether a free slot may receive.
+
+    Args:
+        holds: Why nothing may be received, and until when (seconds, as `now`).
+        now: Seconds on the process's monotonic clock.
+
+    >>> intake({"ledger": 12.0, "credentials": 15.0}, now=10.0)
+    Hold(for_s=5.0, why='credentials')
+    >>> intake({"ledger": 12.0}, now=12.0)
+    Take()
+    """
+    why = max(holds, key=lambda name: holds[name], default=None)
+    if why is None or holds[why] <= now:
+        return Take()
+    return Hold(for_s=holds[why] - now, why=why)

@@ -1,0 +1,259 @@
+"""The world, as the runtime sees it: one protocol per service.
+
+Each port states an intent, its atomicity and its failure. `aws/` holds the real
+ones, `sim/memory.py` their twins; one contract suite holds both to this file.
+
+A port raises nothing but `Unavailable` for what the world may do to us; what
+may happen in the course of business is a return value.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from worker.core.answer import Answer
+from worker.core.events import Event
+from worker.core.fault import Fault
+from worker.core.job import Job, PayloadRef, Request
+from worker.core.ledger import Claim, Ending, Record, Refusal, Stale
+from worker.core.route import Target
+from worker.core.settlement import DegradedAnswer
+
+
+class Unavailable(Exception):
+    """A service could not be asked, or did not answer; what it did is unknown.
+
+    Attributes:
+        store: `queue`, `ledger`, `payloads`.
+        why: A code fit for logs and metrics: never a URL, a body or a receipt.
+        local: Whether the cause is this process (no credentials, closed session).
+        network: Whether the service could not even be reached.
+    """
+
+    def __init__(self, store: str, why: str, *, local: bool = False, network: bool = False) -> None:
+        super().__init__(f"{store}: {why}")
+        self.store = store
+        self.why = why
+        self.local = local
+        self.network = network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message in our hands.
+
+    Attributes:
+        queue: The queue's URL or name, as the port knows it.
+        message_id: The same at every delivery of one message.
+        receipt: The handle of this delivery; new at each receive. Never log it.
+        body: As received.
+        receive_count: How often the queue has given it out.
+        sent_at: When it was sent, seconds since 1970.
+        tenant: The message group, "" if none.
+        job: The job's id if a worker sent this message (parked doorbell, dead letter).
+        first_sent_at: When the job was first sent, if a worker sent this message.
+        doorbell: Whether it is a parked doorbell.
+        trace: The `AWSTraceHeader`, "" if none.
+    """
+
+    queue: str
+    message_id: str
+    receipt: str = field(repr=False)
+    body: bytes = field(repr=False)
+    receive_count: int = 1
+    sent_at: float = 0.0
+    tenant: str = ""
+    job: str = ""
+    first_sent_at: float | None = None
+    doorbell: bool = False
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message to send.
+
+    Attributes:
+        body: At most 1 MiB together with `attributes`.
+        attributes: String attributes, at most 8, names of ours start with `iw-`.
+        delay_s: 0 to 900 whole seconds; rounded up.
+        group: The message group (a tenant), "" for none.
+    """
+
+    body: bytes = field(repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    group: str = ""
+
+
+# What became of one entry of a batch. `gone`: the receipt no longer holds the
+# message (its lease lapsed, or it was deleted). `failed`: try again.
+Fate = Literal["done", "gone", "failed"]
+
+
+class Queue(Protocol):
+    """One queue."""
+
+    @property
+    def name(self) -> str:
+        """What logs and metrics call it."""
+        ...
+
+    async def receive(self, most: int, *, wait_s: float, lease_s: float) -> list[Delivery]:
+        """Take up to `most` (1 to 10) messages, waiting up to `wait_s` (0 to 20) for the first.
+
+        Each is hidden from others for `lease_s` seconds. Must not be cancelled:
+        messages taken by a cancelled call are hidden until their lease lapses.
+
+        Raises:
+            Unavailable: Nothing is known to have been taken.
+        """
+        ...
+
+    async def delete(self, receipts: Sequence[str]) -> list[Fate]:
+        """Delete up to 10 messages; one fate each, in order. Deleting twice is `done`.
+
+        Raises:
+            Unavailable: The fate of all is unknown.
+        """
+        ...
+
+    async def extend(self, leases: Sequence[tuple[str, float]]) -> list[Fate]:
+        """Let each of up to 10 receipts' leases end that many seconds from now (0 to 43,200).
+
+        0 releases the message: anybody may receive it at once.
+
+        Raises:
+            Unavailable: The fate of all is unknown.
+        """
+        ...
+
+    async def send(self, message: Outgoing) -> str:
+        """Send one message, and return its MessageId.
+
+        Raises:
+            Unavailable: It may or may not have been sent.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """Where the life of every job is recorded. All writes are conditional and atomic."""
+
+    async def claim(self, ask: Claim) -> Record | Refusal:
+        """Claim a job as `core.ledger.claim` decides. A refusal costs no second read.
+
+        A claim whose answer was lost is settled by its nonce.
+
+        Raises:
+            Unavailable: The claim may or may not stand.
+        """
+        ...
+
+    async def renew(self, held: Record, lease_s: float) -> bool:
+        """Let the lease end `lease_s` seconds from now; False if the claim is no longer ours.
+
+        Raises:
+            Unavailable: The lease may or may not have been renewed.
+        """
+        ...
+
+    async def finish(self, held: Record, ending: Ending) -> Record | Stale:
+        """End a claim as `core.ledger.finish` decides; the same ending twice is one.
+
+        Raises:
+            Unavailable: The ending may or may not stand; ask again.
+        """
+        ...
+
+    async def mark_told(self, record: Record) -> None:
+        """Note that the reply or dead letter of this final record was sent.
+
+        Raises:
+            Unavailable: It may be sent again after a redelivery.
+        """
+        ...
+
+    async def load(self, jobs: Sequence[str]) -> dict[str, Record]:
+        """The records of up to 100 jobs, consistently read; absent ones are left out.
+
+        Raises:
+            Unavailable: The ledger could not be asked.
+        """
+        ...
+
+
+class PayloadMissing(Exception):
+    """There is no such object."""
+
+
+class Payloads(Protocol):
+    """Where requests and answers lie that are too large for a message or a record."""
+
+    async def get(self, bucket: str, key: str, *, bytes_max: int) -> bytes:
+        """Read one object, and never more than `bytes_max + 1` bytes of it.
+
+        Raises:
+            PayloadMissing: There is no such object.
+            Unavailable: The store could not be asked.
+        """
+        ...
+
+    async def put(self, content: bytes) -> PayloadRef:
+        """Store `content` under its own hash in our bucket; twice is once.
+
+        Raises:
+            Unavailable: It may or may not be stored; putting again is safe.
+        """
+        ...
+
+
+class Model(Protocol):
+    """Bedrock Runtime."""
+
+    async def call(
+        self, target: Target, request: Request, *, job: str, attempt: int, bound_s: float
+    ) -> Answer | Fault:
+        """Make one attempt: exactly one HTTP request, over within `bound_s` seconds.
+
+        Faults are answers. `CancelledError` passes through, and leaves neither a
+        connection nor a stream behind. `job` and `attempt` go into the request's
+        metadata, for the invocation log.
+        """
+        ...
+
+
+class Protection(Protocol):
+    """The ECS agent's scale-in protection of this task."""
+
+    async def protect(self, minutes: int) -> None:
+        """Keep the task from being scaled in for so many minutes (1 to 2,880).
+
+        Raises:
+            Unavailable: The agent did not answer, or refused.
+        """
+        ...
+
+    async def unprotect(self) -> None:
+        """Let the task be scaled in again.
+
+        Raises:
+            Unavailable: The agent did not answer, or refused.
+        """
+        ...
+
+
+class DegradedHandler(Protocol):
+    """Gives a second-best answer where no model can."""
+
+    async def answer(self, job: Job, request: Request) -> DegradedAnswer | None:
+        """An answer, or None if this handler has none for the job."""
+        ...
+
+
+class Tell(Protocol):
+    """Whoever wants to know."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Tell one event. Never blocks, never raises."""
+        ...
