@@ -191,6 +191,8 @@ def parse(body: bytes, limits: Limits) -> Job | Malformed:
     if isinstance(tree, Malformed):
         return tree
     try:
+        # First of all: the fields of a later version are unknown because it is a later one.
+        _version("v", tree.get("v", VERSION), limits)
         values = _checked(tree, {**_ENVELOPE, **_REQUEST}, limits)
         request = _request_of(values)
     except _WrongFieldError as wrong:
@@ -272,5 +274,6 @@ def _request_of(values: Mapping[str, Any]) -> Request | PayloadRef:
 
 
 def _digest(tree: Mapping[str, Any]) -> str:
-    asked = {k: tree[k] for k in (*_REQUEST, "payload_ref", "route") if k in tree}
+    asked = {k: tree[k] for k in (*_REQUEST, "payload_ref") if k in tree}
+    asked["route"] = tree.get("route", "default")
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

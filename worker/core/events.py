@@ -90,6 +90,17 @@ class LeaseLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlightFailed:
+    """A run died of an error of ours. Its lease lapses, and the next claim counts a crash."""
+
+    name: ClassVar = "flight.failed"
+
+    job: str
+    error: str  # the exception's class: its text may hold a job's
+    where: str  # file and line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeHeld:
     """Nothing is received for a while."""
 
@@ -151,6 +162,7 @@ Event = (
     | FaultUnknown
     | DeliverySkipped
     | LeaseLost
+    | FlightFailed
     | IntakeHeld
     | StoreFailed
     | WorkerStarted

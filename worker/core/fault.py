@@ -154,7 +154,9 @@ class Fault:
         return REACTIONS[self.kind]
 
 
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”")
+_APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=(?:s|t|d|m|re|ve|ll)\b)")
+_MARK: Final = re.compile(r"""['"`“”„\u2018\u2019«»]""")
+_CLOSES: Final = MappingProxyType({"“": "”", "„": "“", "\u2018": "\u2019", "«": "»"})
 _IDENTIFIER: Final = re.compile(r"\b(?:arn:\S+|https?://\S+|[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*)")
 _NUMBER: Final = re.compile(r"\d[\d.,]*")
 
@@ -162,19 +164,34 @@ _NUMBER: Final = re.compile(r"\d[\d.,]*")
 def normalised(message: str) -> str:
     """A message without what varies from job to job: quotes, ids, numbers.
 
-    Service messages may quote the request. What stays is the sentence around
-    it, at most 160 characters, so that equal causes have equal messages and no
+    Service messages may quote the request, and a quotation may itself hold
+    quotation marks. So all goes from the first mark to the last, and everything
+    after the first where they do not pair. What stays is the sentence around
+    it, at most 160 characters: equal causes have equal messages, and no quoted
     job text leaves the process.
 
     >>> normalised("The maximum tokens you requested exceeds the model limit of 4,096.")
     'The maximum tokens you requested exceeds the model limit of N'
     >>> normalised("Malformed input: expected type 'x', found 'my secret prompt'")
-    'Malformed input: expected type <>, found <>'
+    'Malformed input: expected type <>'
+    >>> normalised("Value 'it's my 'secret' prompt' at 'text' isn't allowed")
+    'Value <> isnt allowed'
     """
-    text = _QUOTED.sub("<>", message[:2000])
+    text = " ".join(_unquoted(message)[:2000].split())
+    text = "".join(c if c.isprintable() else "?" for c in text)
     text = _IDENTIFIER.sub("<id>", text)
     text = _NUMBER.sub("N", text)
-    return " ".join(text.split())[:160]
+    return text[:160].rstrip()
+
+
+def _unquoted(message: str) -> str:
+    text = _APOSTROPHE.sub("", message)
+    marks = list(_MARK.finditer(text))
+    if not marks:
+        return text
+    first, last = marks[0], marks[-1]
+    paired = len(marks) % 2 == 0 and last[0] == _CLOSES.get(first[0], first[0])
+    return f"{text[: first.start()]}<>{text[last.end() :] if paired else ''}"
 
 
 def fingerprint(reason: str, code: str, message: str) -> str:

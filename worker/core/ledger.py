@@ -110,7 +110,7 @@ class Record:
         parks: How often the job was parked.
         interruptions: How often a drain or a lost dependency cut it short.
         crashes: How often a run ended without any outcome, since the last outcome.
-        doorbells: MessageIds seen for this job and generation.
+        doorbells: MessageIds seen for this job: none of them is ever a redrive.
         digest: What the job asks for, hashed: another request under this id is refused.
         sent_at: When the job was first sent; deadlines count from here.
         result: The result envelope as JSON, if it is small; else `result_ref` names it.
@@ -229,6 +229,7 @@ def _redriven(old: Record, ask: Claim) -> Record:
         fence=old.fence,
         generation=old.generation + 1,
         sent_at=ask.sent_at,
+        doorbells=old.doorbells,
     )
 
 

@@ -279,13 +279,15 @@ def _wait(
         return Discard(reason=why)
     if policy.startswith("degrade") and route.degraded:
         return Degrade(handler=route.degraded[0], why=why)
-    ceiling_s = min(route.park_cap_s, route.park_base_s * 2.0 ** min(seen.parks, 32))
-    delay_s = max(at_least_s, ceiling_s) * (0.5 + roll / 2)  # half of it is jitter
-    delay_s = min(900.0, max(at_least_s, delay_s))  # the longest that SQS delays
-    if seen.age_s + delay_s > route.park_max_s:
+    if seen.age_s > route.park_max_s:
         return Discard(reason="expired")
+    ceiling_s = min(route.park_cap_s, route.park_base_s * 2.0 ** min(seen.parks, 32))
+    # Half of a park is jitter. A wait that we were told is kept whole, and has
+    # its jitter on top: jobs that were refused together do not come back together.
+    low_s, high_s = max(at_least_s, ceiling_s / 2), max(at_least_s * 1.25, ceiling_s)
+    delay_s = min(900.0, low_s + roll * (high_s - low_s))  # the longest that SQS delays
     if seen.left_s is not None:
-        shortest_s = min(t.min_useful_s for t in route.targets)
+        shortest_s = min(t.min_useful_s for t in route.targets if t.quality >= seen.min_quality)
         if delay_s > seen.left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
             delay_s = seen.left_s - 2 * shortest_s

@@ -38,17 +38,28 @@ def loads(body: bytes, *, body_bytes: int, depth: int) -> dict[str, Any] | Malfo
         tree = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         # The message tells position and expectation, and never the text itself.
-        return Malformed("not_json", "", str(error).partition(": line")[0])
+        says = str(error).partition(": line")[0]
+        if says.startswith(("depth limit", "Recursion limit")):  # orjson's own, of 1,024 levels
+            return _too_deep(depth)
+        return Malformed("not_json", "", says)
     if not isinstance(tree, dict):
         return Malformed("not_json", "", "the body must be a JSON object")
     keys = _keys(tree, depth)
     if keys is None:
-        return Malformed("too_deep", "", f"nested deeper than {depth} levels")
+        return _too_deep(depth)
     # Each key has a colon: as many colons as keys, and none was given twice.
-    if body.count(b":") != keys and (twice := _given_twice(body)) is not None:
+    try:
+        twice = _given_twice(body) if body.count(b":") != keys else None
+    except RecursionError:
+        return _too_deep(depth)  # the depth lies in a value that a second one replaced
+    if twice is not None:
         shown = "".join(c if c.isprintable() else "?" for c in twice[:64])
         return Malformed("duplicate_key", shown, "the key is given twice in one object")
     return tree
+
+
+def _too_deep(depth: int) -> Malformed:
+    return Malformed("too_deep", "", f"nested deeper than {depth} levels")
 
 
 def _keys(tree: Any, depth: int) -> int | None:

@@ -1,0 +1,1 @@
+"""Services in memory and a clock that jumps: the worker without AWS and without waiting."""

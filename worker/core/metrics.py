@@ -1,0 +1,483 @@
+"""What is measured: one catalogue, and what each event adds to it.
+
+`CATALOGUE` is the whole list: `docs/metrics.md`, dashboard and alarms are drawn
+from it, and nothing is emitted that is not in it. `measure` is the only place
+where an event becomes numbers.
+
+A metric is told for the whole fleet (`[Service]`), by one more dimension
+(`[Service, Target]`), or both: CloudWatch adds nothing up by itself. Values of
+dimensions come from our own enums and from the configuration, never from a job:
+a name that is not configured is told as `other`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple, assert_never
+
+from worker.core.events import (
+    AttemptMade,
+    DeliverySkipped,
+    DrainEnded,
+    DrainStarted,
+    Event,
+    FaultUnknown,
+    IntakeHeld,
+    JobSettled,
+    LeaseLost,
+    StoreFailed,
+    WorkerStarted,
+)
+from worker.core.fault import Billed, Kind
+
+OTHER: Final = "other"
+
+
+class Unit(StrEnum):
+    """CloudWatch's own words."""
+
+    COUNT = "Count"
+    SECONDS = "Seconds"
+    MILLISECONDS = "Milliseconds"
+    NONE = "None"
+
+
+class By(StrEnum):
+    """The dimension beside `Service`, if any."""
+
+    NOTHING = ""
+    ROUTE = "Route"
+    TARGET = "Target"
+    ERROR = "ErrorType"
+    FAILURE = "FailureClass"
+    STORE = "Store"
+
+
+class Way(StrEnum):
+    """What becomes of the measurements between two flushes."""
+
+    SUM = "sum"  # one number
+    EACH = "each"  # every value, for percentiles
+    GAUGE = "gauge"  # read at the flush
+
+
+class Failure(StrEnum):
+    """Why a job was discarded, in a few classes: the dimension `FailureClass`."""
+
+    MALFORMED = "malformed"  # the body is no job that this worker knows
+    REJECTED = "rejected"  # the model, or its guard, will never take it
+    EXPIRED = "expired"  # its deadline, or the longest wait
+    POISON = "poison"  # it breaks or hangs whoever takes it
+    WORN_OUT = "worn_out"  # all its attempts are used up
+    UNSERVED = "unserved"  # nothing could or would serve it, and it would not wait
+    OTHER = "other"
+
+
+_CLASSES: Final = {
+    Failure.MALFORMED: (
+        "not_json",
+        "too_large",
+        "too_deep",
+        "duplicate_key",
+        "schema",
+        "unknown_field",
+        "missing_field",
+        "invalid_field",
+        "payload_forbidden",
+        "payload_mismatch",
+        "payload_missing",
+        "unknown_route",
+        "unknown_reply_to",
+        "id_conflict",
+    ),
+    Failure.REJECTED: (Kind.REJECTED, Kind.TOO_LONG, "answer_too_large"),
+    Failure.EXPIRED: ("expired",),
+    Failure.POISON: ("poison", "crash_loop"),
+    Failure.WORN_OUT: ("attempts_exhausted",),
+    Failure.UNSERVED: (
+        "below_quality",
+        "circuit_open",
+        Kind.UNAVAILABLE,
+        Kind.TIMED_OUT,
+        Kind.THROTTLED,
+        Kind.EXHAUSTED,
+        Kind.MISCONFIGURED,
+        Kind.POOR,
+        Kind.UNREACHABLE,
+        Kind.LOCAL,
+        Kind.UNKNOWN,
+    ),
+}
+FAILURES: Final[Mapping[str, Failure]] = MappingProxyType(
+    {str(reason): failure for failure, reasons in _CLASSES.items() for reason in reasons}
+)
+# Deliveries that needed no run because another delivery of the same job did.
+DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
+STORES: Final = frozenset({"ledger", "payloads", "protection"})  # any other name is a queue's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One row of the catalogue.
+
+    Attributes:
+        total: Whether it is told for the whole fleet, under `[Service]`.
+        by: The dimension that it is told by as well, if any.
+        when: What makes it a number.
+    """
+
+    name: str
+    unit: Unit = Unit.COUNT
+    way: Way = Way.SUM
+    total: bool = True
+    by: By = By.NOTHING
+    when: str
+    meaning: str
+
+    @property
+    def dimensions(self) -> tuple[tuple[str, ...], ...]:
+        """The dimension sets that it is told under.
+
+        >>> CATALOGUE["ModelCalls"].dimensions
+        (('Service',), ('Service', 'Target'))
+        """
+        total: tuple[tuple[str, ...], ...] = (("Service",),) if self.total else ()
+        return (*total, ("Service", self.by.value)) if self.by else total
+
+
+_FLUSH: Final = "every flush"
+_SETTLED: Final = "`job.settled`"
+_FINAL: Final = "`job.settled` with answered, degraded or dead"
+_MADE: Final = "`attempt.made`"
+_ANSWERED: Final = "`attempt.made` with an answer"
+_FAILED: Final = "`attempt.made` with a fault"
+
+_ROWS: Final = (
+    Metric(
+        name="Heartbeat",
+        when=_FLUSH,
+        meaning="1 per worker and flush: none means that the fleet is silent.",
+    ),
+    Metric(
+        name="InFlight",
+        way=Way.GAUGE,
+        when=_FLUSH,
+        meaning="Jobs in hand.",
+    ),
+    Metric(
+        name="EventLoopLag",
+        unit=Unit.MILLISECONDS,
+        way=Way.GAUGE,
+        when=_FLUSH,
+        meaning="How late the event loop is: above 100 the process has too much to do.",
+    ),
+    Metric(
+        name="TelemetryLost",
+        when="a log line or a metric could not be written",
+        meaning="What these logs and metrics do not show.",
+    ),
+    Metric(
+        name="WorkerStarts", when="`worker.started`", meaning="Workers that began to take jobs."
+    ),
+    Metric(
+        name="JobsTerminal",
+        by=By.ROUTE,
+        when=_FINAL,
+        meaning="Jobs that got their one final record.",
+    ),
+    Metric(
+        name="JobsGood",
+        by=By.ROUTE,
+        when="`job.settled` with answered or degraded",
+        meaning="Those of them that got an answer in time: JobsGood / JobsTerminal is the SLO.",
+    ),
+    Metric(
+        name="JobsDegraded",
+        by=By.ROUTE,
+        when="`job.settled` with degraded",
+        meaning="Jobs with a second-best answer.",
+    ),
+    Metric(
+        name="JobsBlocked",
+        by=By.ROUTE,
+        when="`job.settled` with `blocked`",
+        meaning="Answers that a guardrail or a content filter took the place of.",
+    ),
+    Metric(
+        name="JobsParked",
+        by=By.ROUTE,
+        when="`job.settled` with parked",
+        meaning="Parks: jobs that wait, with nobody to blame.",
+    ),
+    Metric(
+        name="JobsReleased",
+        when="`job.settled` with released",
+        meaning="Jobs given back for anybody, uncharged.",
+    ),
+    Metric(
+        name="JobsDeadLettered",
+        by=By.FAILURE,
+        when="`job.settled` with dead",
+        meaning="Jobs given up for good, by class of reason.",
+    ),
+    Metric(
+        name="JobsExpired",
+        when="`job.settled` with dead, reason `expired`",
+        meaning="Jobs whose deadline, or longest wait, was over.",
+    ),
+    Metric(
+        name="DuplicatesSuppressed",
+        when="`delivery.skipped` for a job that is finished or runs",
+        meaning="Deliveries that would have been paid for twice.",
+    ),
+    Metric(
+        name="JobLatency",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=By.ROUTE,
+        when=_FINAL,
+        meaning="From the first send to the final record.",
+    ),
+    Metric(
+        name="QueueWait",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=By.ROUTE,
+        when=_FINAL,
+        meaning="From the first send to the last run, parks included.",
+    ),
+    Metric(name="ModelCalls", by=By.TARGET, when=_MADE, meaning="Calls that ended."),
+    Metric(
+        name="ModelErrors", by=By.TARGET, when=_FAILED, meaning="Calls that ended without answer."
+    ),
+    Metric(
+        name="ModelErrorsByType",
+        total=False,
+        by=By.ERROR,
+        when=_FAILED,
+        meaning="The same by kind of fault.",
+    ),
+    Metric(
+        name="FaultsUnknown",
+        when="`fault.unknown`",
+        meaning="Faults that no row of the table names: each asks for a row.",
+    ),
+    Metric(
+        name="ModelRetries",
+        by=By.TARGET,
+        when="`attempt.made` with a number above 1",
+        meaning="Calls of jobs that had been charged for a call before.",
+    ),
+    Metric(
+        name="ModelSlowCalls",
+        by=By.TARGET,
+        when="`attempt.made` with `slow`",
+        meaning="Calls that took longer than the target's limit.",
+    ),
+    Metric(
+        name="ModelLatency",
+        unit=Unit.MILLISECONDS,
+        way=Way.EACH,
+        by=By.TARGET,
+        when=_ANSWERED,
+        meaning="How long answers took; faults are told apart, so that timeouts do not spoil it.",
+    ),
+    Metric(
+        name="ModelFailureLatency",
+        unit=Unit.MILLISECONDS,
+        way=Way.EACH,
+        by=By.TARGET,
+        when=_FAILED,
+        meaning="How long calls without answer took.",
+    ),
+    Metric(
+        name="TimeToFirstToken",
+        unit=Unit.MILLISECONDS,
+        way=Way.EACH,
+        by=By.TARGET,
+        when="`attempt.made` with an answer that was streamed",
+        meaning="How long the first event took.",
+    ),
+    Metric(
+        name="CallsWasted",
+        by=By.TARGET,
+        when="`attempt.made` with a fault that may be billed",
+        meaning="Calls that may have been paid for, and brought nothing.",
+    ),
+    Metric(name="InputTokens", by=By.TARGET, when=_SETTLED, meaning="Tokens of requests."),
+    Metric(name="OutputTokens", by=By.TARGET, when=_SETTLED, meaning="Tokens of answers."),
+    Metric(
+        name="CostUsd",
+        unit=Unit.NONE,
+        by=By.TARGET,
+        when=_SETTLED,
+        meaning="USD, from the prices in the settings. CloudWatch may count a line twice: "
+        "never bill from it.",
+    ),
+    Metric(
+        name="LeasesLost",
+        when="`lease.lost`",
+        meaning="Runs that were cancelled because somebody else may hold the job.",
+    ),
+    Metric(name="IntakeHolds", when="`intake.held`", meaning="Times that receiving was stopped."),
+    Metric(
+        name="StoreErrors",
+        by=By.STORE,
+        when="`store.failed`",
+        meaning="Calls to queues, ledger or payload store that failed after their retries.",
+    ),
+    Metric(
+        name="DrainSeconds",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        when="`drain.ended`",
+        meaning="From the stop to the end.",
+    ),
+    Metric(
+        name="JobsReleasedAtShutdown",
+        when="`drain.ended`",
+        meaning="Jobs that the drain cut short and gave back.",
+    ),
+)
+CATALOGUE: Final[Mapping[str, Metric]] = MappingProxyType({m.name: m for m in _ROWS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What is configured, and so may be a dimension's value."""
+
+    routes: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+
+
+class Measurement(NamedTuple):
+    """One number: the metric, its value, and the value of its dimension `by`.
+
+    A named tuple, because ten are made for every job.
+    """
+
+    metric: str
+    value: float
+    label: str = ""
+
+
+def measure(event: Event, names: Names) -> tuple[Measurement, ...]:
+    """What an event adds to the metrics."""
+    match event:
+        case JobSettled():
+            return _settled(event, names)
+        case AttemptMade():
+            return _made(event, names)
+        case FaultUnknown():
+            return (Measurement("FaultsUnknown", 1),)
+        case DeliverySkipped(why=why):
+            return (Measurement("DuplicatesSuppressed", 1),) if why in DUPLICATES else ()
+        case LeaseLost():
+            return (Measurement("LeasesLost", 1),)
+        case IntakeHeld():
+            return (Measurement("IntakeHolds", 1),)
+        case StoreFailed(store=store):
+            return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
+        case WorkerStarted():
+            return (Measurement("WorkerStarts", 1),)
+        case DrainStarted():
+            return ()
+        case DrainEnded():
+            return (
+                Measurement("DrainSeconds", event.took_s),
+                Measurement("JobsReleasedAtShutdown", event.released),
+            )
+        case _:
+            assert_never(event)
+
+
+def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
+    route = event.route if event.route in names.routes else OTHER
+    match event.settlement:
+        case "parked":
+            return (Measurement("JobsParked", 1, route),)
+        case "released":
+            return (Measurement("JobsReleased", 1),)
+    found = [
+        Measurement("JobsTerminal", 1, route),
+        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, route),
+        Measurement("QueueWait", event.waited_ms / 1000, route),
+    ]
+    if event.settlement == "dead":
+        failure = FAILURES.get(event.reason, Failure.OTHER)
+        found.append(Measurement("JobsDeadLettered", 1, failure.value))
+        if failure is Failure.EXPIRED:
+            found.append(Measurement("JobsExpired", 1))
+    else:
+        found.append(Measurement("JobsGood", 1, route))
+    if event.settlement == "degraded":
+        found.append(Measurement("JobsDegraded", 1, route))
+    if event.blocked:
+        found.append(Measurement("JobsBlocked", 1, route))
+    target = event.target if event.target in names.targets else OTHER
+    spent = (
+        Measurement("InputTokens", event.input_tokens, target),
+        Measurement("OutputTokens", event.output_tokens, target),
+        Measurement("CostUsd", event.cost_usd, target),
+    )
+    found += [one for one in spent if one.value]
+    return tuple(found)
+
+
+def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
+    target = event.target if event.target in names.targets else OTHER
+    found = [Measurement("ModelCalls", 1, target)]
+    if event.number > 1:
+        found.append(Measurement("ModelRetries", 1, target))
+    if event.slow:
+        found.append(Measurement("ModelSlowCalls", 1, target))
+    if event.kind is None:
+        found.append(Measurement("ModelLatency", event.duration_ms, target))
+        if event.first_token_ms is not None:
+            found.append(Measurement("TimeToFirstToken", event.first_token_ms, target))
+        return tuple(found)
+    found += [
+        Measurement("ModelErrors", 1, target),
+        Measurement("ModelErrorsByType", 1, event.kind.value),
+        Measurement("ModelFailureLatency", event.duration_ms, target),
+    ]
+    if event.billed is not Billed.NO:
+        found.append(Measurement("CallsWasted", 1, target))
+    return tuple(found)
+
+
+class Series(NamedTuple):
+    """What one metric and label came to between two flushes."""
+
+    metric: Metric
+    label: str
+    values: tuple[float, ...]
+
+
+class Metrics:
+    """Adds up measurements between two flushes."""
+
+    __slots__ = ("_each", "_sums")
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str], float] = {}
+        self._each: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, one: Measurement) -> None:
+        """Add one measurement; its metric must be in the catalogue."""
+        name, value, label = one
+        key = (name, label)
+        if CATALOGUE[name].way is Way.SUM:
+            self._sums[key] = self._sums.get(key, 0) + value
+        else:
+            self._each.setdefault(key, []).append(value)
+
+    def take(self) -> tuple[Series, ...]:
+        """Everything since the last time, in the catalogue's order."""
+        found = {key: (value,) for key, value in self._sums.items()}
+        found |= {key: tuple(values) for key, values in self._each.items()}
+        self._sums, self._each = {}, {}
+        order = {name: n for n, name in enumerate(CATALOGUE)}
+        keys = sorted(found, key=lambda key: (order[key[0]], key[1]))
+        return tuple(Series(CATALOGUE[name], label, found[name, label]) for name, label in keys)

@@ -1,0 +1,162 @@
+"""Pollers: they take no more than there are slots for, and lose nothing they take.
+
+One poller per queue, up to `pollers_max` while batches come back full. A
+receive is never cancelled: what it brings after the stop goes back at once. A
+queue that was empty is asked with one slot, if others could use the rest.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from worker.core.events import DeliverySkipped, StoreFailed
+from worker.core.fairness import RETURNS_MAX, over_share
+from worker.core.route import Hold
+from worker.ports import Delivery, Queue, Unavailable
+from worker.runtime.acks import Acks
+from worker.runtime.flights import Flight, Flights
+from worker.runtime.heartbeat import FIRST_AT
+from worker.runtime.holds import Holds
+from worker.runtime.house import House, Lane
+from worker.runtime.permits import Permits
+
+BATCH: Final = 10
+TENANT_SEEN_S: Final = 10.0
+SHARE_DELAY_S: Final = 2.0  # and up to four times more, by the dice
+
+Start = Callable[[Flight], None]
+
+
+class Intake:
+    """Receives for one lane, and starts a flight for each delivery."""
+
+    def __init__(
+        self,
+        house: House,
+        lane: Lane,
+        *,
+        permits: Permits,
+        flights: Flights,
+        acks: Acks,
+        holds: Holds,
+        stop: asyncio.Event,
+        start: Start,
+    ) -> None:
+        self._house = house
+        self._lane = lane
+        self._permits = permits
+        self._flights = flights
+        self._acks = acks
+        self._holds = holds
+        self._stop = stop
+        self._start = start
+        self._extra = 0
+        self._tenants_seen: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Poll both queues of the lane until the stop."""
+        async with asyncio.TaskGroup() as pollers:
+            for queue in (self._lane.jobs, self._lane.parked):
+                name = f"poll-{self._lane.name}-{queue.name}"
+                pollers.create_task(self._poll(queue, pollers), name=name)
+
+    async def _poll(self, queue: Queue, pollers: asyncio.TaskGroup, *, extra: bool = False) -> None:
+        shares = queue is self._lane.parked or len(self._house.lanes) > 1
+        came = 0 if shares else BATCH
+        while not self._stop.is_set():
+            if isinstance(hold := self._holds.ask(), Hold):
+                await self._pause(hold.for_s)
+                continue
+            idle_share = 1 if (shares and came == 0) or self._holds.anxious else BATCH
+            most = await self._permits.reserve(
+                min(BATCH, idle_share), linger_s=self._house.rules.linger_s
+            )
+            if most == 0:
+                break
+            # A queue that shares the slots waits with one of them, and never with ten.
+            wait_s = 0.0 if shares and most > 1 else self._house.rules.wait_s
+            came = await self._receive(queue, most, wait_s)
+            if came == BATCH and not self._stop.is_set():
+                if self._extra < self._house.rules.pollers_max - 1 and self._permits.free >= BATCH:
+                    self._extra += 1
+                    pollers.create_task(self._poll(queue, pollers, extra=True))
+            elif extra:
+                break
+            elif 0 < came < most:
+                await self._pause(self._house.rules.linger_s)
+        self._extra -= extra
+
+    async def _receive(self, queue: Queue, most: int, wait_s: float) -> int:
+        rules, loop = self._house.rules, asyncio.get_running_loop()
+        deliveries: list[Delivery] = []
+        taken: list[int] = []
+        # SQS counts the lease from its own receive; ours must not be longer than that.
+        asked_at = loop.time()
+        try:
+            deliveries = await queue.receive(most, wait_s=wait_s, lease_s=rules.lease_s)
+        except Unavailable as error:
+            self._house.tell(StoreFailed(store=queue.name, operation="receive", why=error.why))
+            if error.network:
+                self._holds.local_cause.unreachable("queue", loop.time())
+            self._holds.hold("credentials" if error.local else "queue")
+        else:
+            self._holds.lift("queue")
+            received_at = max(asked_at, loop.time() - 1.0)
+            taken = [len(d.body) for d in deliveries if self._admit(queue, d, received_at)]
+        finally:
+            self._permits.settle_reservation(most, taken)
+        return len(deliveries)
+
+    def _admit(self, queue: Queue, delivery: Delivery, received_at: float) -> bool:
+        """Start a flight for the delivery, or say in one line why it needs none."""
+        lease_s = self._house.rules.lease_s
+        if self._acks.remembers(delivery.message_id):
+            self._acks.delete(queue, delivery)
+            return self._skip(delivery, "deleted_before")
+        if self._flights.adopt_message(delivery, queue):
+            return self._skip(delivery, "running_here")
+        if self._stop.is_set():
+            self._acks.release(queue, delivery, 0.0)
+            return self._skip(delivery, "stopping")
+        if self._goes_back(delivery):
+            delay_s = SHARE_DELAY_S * (1 + 4 * self._house.roll())
+            self._acks.release(queue, delivery, delay_s)
+            return self._skip(delivery, "over_share")
+        flight = Flight(
+            lane=self._lane,
+            delivery=delivery,
+            received_at=received_at,
+            lease_until=received_at + lease_s,
+            extend_at=received_at + lease_s * FIRST_AT,
+            size_bytes=len(delivery.body),
+        )
+        self._flights.take_off(flight, queue)
+        self._start(flight)
+        return True
+
+    def _goes_back(self, delivery: Delivery) -> bool:
+        if not delivery.tenant:
+            return False
+        now = asyncio.get_running_loop().time()
+        self._tenants_seen[delivery.tenant] = now
+        self._tenants_seen = {
+            tenant: at for tenant, at in self._tenants_seen.items() if now - at <= TENANT_SEEN_S
+        }
+        return delivery.receive_count <= RETURNS_MAX and over_share(
+            self._flights.by_tenant,
+            delivery.tenant,
+            slots=self._house.rules.slots,
+            free=self._permits.free,
+            waiting=len(self._tenants_seen) - 1,
+        )
+
+    def _skip(self, delivery: Delivery, why: str) -> bool:
+        self._house.tell(DeliverySkipped(job=delivery.job or delivery.message_id, why=why))
+        return False
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,96 @@
+"""Slots and bytes, reserved before anything is received.
+
+What waits inside a process nobody else can take; so a poller asks here first,
+and receives no more than it was given.
+"""
+
+import asyncio
+from collections import deque
+
+
+class Permits:
+    """Free slots and free bytes, given out in order of asking."""
+
+    def __init__(self, slots: int, bytes_max: int, *, message_bytes: int) -> None:
+        self._free_slots = slots
+        self._free_bytes = bytes_max
+        self._message_bytes = message_bytes
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turn = asyncio.Lock()  # first come, first served: no queue starves another
+        self._closed = False
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody holds."""
+        return self._free_slots
+
+    async def reserve(self, most: int, *, linger_s: float) -> int:
+        """Reserve up to `most` slots, each with the bytes of the largest message.
+
+        Waits for the first one; then, while others are at work and would soon
+        free theirs, up to `linger_s` for a fuller batch.
+
+        Returns:
+            How many were reserved; 0 once the permits are closed.
+        """
+        while not self._closed:
+            async with self._turn:
+                while not self._closed and self._available() == 0:
+                    await self._change()
+            if 0 < self._available() < most and linger_s > 0:
+                await self._gather(most, linger_s)
+            taken = 0 if self._closed else min(most, self._available())
+            if taken:
+                self._free_slots -= taken
+                self._free_bytes -= taken * self._message_bytes
+                return taken
+        return 0
+
+    async def _gather(self, most: int, linger_s: float) -> None:
+        try:
+            async with asyncio.timeout(linger_s):
+                while not self._closed and self._available() < most:
+                    await self._change()
+        except TimeoutError:
+            return
+
+    def settle_reservation(self, reserved: int, sizes: list[int]) -> None:
+        """Replace a reservation by what came: the rest is free again."""
+        self._free_slots += reserved - len(sizes)
+        self._free_bytes += reserved * self._message_bytes - sum(sizes)
+        self._wake()
+
+    async def reserve_bytes(self, size: int) -> None:
+        """Wait for `size` more bytes, for a payload that was not in its message."""
+        while self._free_bytes < size:
+            await self._change()
+        self._free_bytes -= size
+
+    def give_back(self, *, slots: int, size_bytes: int) -> None:
+        """A job is over."""
+        self._free_slots += slots
+        self._free_bytes += size_bytes
+        self._wake()
+
+    def close(self) -> None:
+        """Give out no more slots: who waits for one is told so."""
+        self._closed = True
+        self._wake()
+
+    def _available(self) -> int:
+        return min(self._free_slots, self._free_bytes // self._message_bytes)
+
+    async def _change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)

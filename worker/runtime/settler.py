@@ -1,0 +1,293 @@
+"""Endings, in the order that survives a crash between any two steps.
+
+    1. the fenced record          a zombie is refused here, and nothing else happens
+    2. what must be sent          parked doorbell, dead letter, reply; noted as told
+    3. the message is deleted
+
+A crash after 1 is repaired by the redelivery: the finished record is found, and
+what is missing is sent (`settle_late`).
+"""
+
+import asyncio
+from typing import Any, Final, assert_never
+
+import orjson
+
+from worker.core.events import DeliverySkipped, JobSettled, StoreFailed
+from worker.core.fault import fingerprint, normalised
+from worker.core.job import Job
+from worker.core.ledger import Ending, Record, Stale, State, with_history
+from worker.core.result import Run, build, cost_usd
+from worker.core.retry import backoff_s
+from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
+from worker.ports import PayloadMissing, Unavailable
+from worker.runtime.acks import Acks
+from worker.runtime.flights import Flight
+from worker.runtime.house import House
+from worker.runtime.letters import Letters
+from worker.runtime.trip import Trip
+
+PUT_TRIES: Final = 5
+RECORD_BYTES_MAX: Final = 350_000  # DynamoDB's limit is 400 KB for the whole item
+RETRY_CAP_S: Final = 10.0
+
+
+class Settler:
+    """Writes the endings of flights, and tells them."""
+
+    def __init__(self, house: House, acks: Acks) -> None:
+        self._house = house
+        self._acks = acks
+        self._letters = Letters(house)
+
+    async def settle(self, flight: Flight, trip: Trip, settlement: Settlement) -> None:
+        """End a claimed flight."""
+        match settlement:
+            case Answered() | Degraded() | Dead():
+                await self._end(flight, trip, settlement)
+            case Parked():
+                await self._park(flight, trip, settlement)
+            case Released():
+                await self._release(flight, trip, settlement)
+            case _:
+                assert_never(settlement)
+
+    async def settle_late(self, flight: Flight, job: Job | None, record: Record) -> None:
+        """A late doorbell of a finished job: send what a crash kept from being sent."""
+        if record.told or await self._tell(flight, job, record, None):
+            self._acknowledge(flight)
+
+    def give_back(self, flight: Flight, *, delay_s: float) -> None:
+        """Let others have the flight's messages, after `delay_s` seconds."""
+        for message_id, delivery in flight.deliveries.items():
+            self._acks.release(flight.queues[message_id], delivery, delay_s)
+
+    # --- final records -----------------------------------------------------------
+
+    async def _end(self, flight: Flight, trip: Trip, ended: Answered | Degraded | Dead) -> None:
+        content = self._envelope(trip, ended)
+        where = await self._stored(content)
+        if where is None:
+            ended = Dead(
+                reason="answer_too_large",
+                detail="the answer fits no record, and no payload bucket is configured",
+            )
+            content = self._envelope(trip, ended)
+            where = (content, "")
+        mark = ""
+        if isinstance(ended, Dead):
+            mark = fingerprint(ended.reason, ended.code, normalised(ended.detail))
+        told = not isinstance(ended, Dead) and (trip.job is None or trip.job.reply_to is None)
+        ending = Ending(
+            state=_STATES[type(ended)],
+            attempts=trip.attempts,
+            parks=trip.record.parks,
+            interruptions=trip.record.interruptions,
+            crashes=trip.record.crashes if isinstance(ended, Dead) else 0,
+            history=self._history(trip) if trip.tried or isinstance(ended, Dead) else (),
+            reason=ended.reason if isinstance(ended, Dead) else "",
+            fingerprint=mark,
+            result=where[0],
+            result_ref=where[1],
+            told=told,
+        )
+        record = await self._written(trip, ending)
+        if record is None:
+            return
+        if told or await self._tell(flight, trip.job, record, content):
+            self._acknowledge(flight)
+        self._report(trip, ended, record)
+
+    def _envelope(self, trip: Trip, ended: Answered | Degraded | Dead) -> bytes:
+        record, at = trip.record, self._house.at()
+        run = Run(
+            job_id=record.job,
+            worker=self._house.rules.worker,
+            queue_ms=_ms(trip.started_at - record.sent_at),
+            total_ms=_ms(at - record.sent_at),
+            backoff_ms=_ms(trip.backoff_s),
+            attempts=(*record.history, *trip.history),
+            attempts_total=trip.attempts,
+            deadline_at=trip.deadline_at,
+        )
+        return orjson.dumps(build(ended, trip.job, run))
+
+    async def _stored(self, content: bytes) -> tuple[bytes | None, str] | None:
+        """The result as the record holds it: itself or its reference; None if it fits neither."""
+        payloads = self._house.payloads
+        if len(content) <= self._house.rules.inline_bytes:
+            return content, ""
+        tried = 0
+        while payloads is not None:
+            try:
+                ref = await payloads.put(content)
+            except Unavailable as error:
+                tried += 1
+                self._failed(error, "put")
+                if tried >= PUT_TRIES and len(content) <= RECORD_BYTES_MAX:
+                    break  # the answer was paid for: better a large record than none
+                await asyncio.sleep(self._pause_s(tried))
+            else:
+                return None, f"s3://{ref.bucket}/{ref.key}"
+        return (content, "") if len(content) <= RECORD_BYTES_MAX else None
+
+    async def _tell(
+        self, flight: Flight, job: Job | None, record: Record, content: bytes | None
+    ) -> bool:
+        """Send the dead letter and the reply; False leaves them to the redelivery."""
+        reply_to = job.reply_to if job is not None else None
+        try:
+            if content is None:
+                content = await self._letters.content_of(record)
+            if record.state is State.DEAD:
+                await self._letters.send_dead(flight, record, content)
+            if reply_to is not None and reply_to in self._house.replies:
+                await self._letters.send_reply(reply_to, record, content)
+            await self._house.ledger.mark_told(record)
+        except Unavailable as error:
+            self._failed(error, "tell")
+            self.give_back(flight, delay_s=self._pause_s(5))
+            return False
+        except PayloadMissing:
+            # The result outlived its object: there is nothing left to tell.
+            self._house.tell(StoreFailed(store="payloads", operation="tell", why="missing"))
+        return True
+
+    # --- not final ---------------------------------------------------------------
+
+    async def _park(self, flight: Flight, trip: Trip, parked: Parked) -> None:
+        record = trip.record
+        ending = Ending(
+            state=State.PARKED,
+            attempts=trip.attempts,
+            parks=record.parks + 1,
+            interruptions=record.interruptions,
+            crashes=0 if trip.ran else record.crashes,
+            history=self._history(trip),
+            not_before=self._house.at() + parked.delay_s,
+            reason=parked.why,
+        )
+        written = await self._written(trip, ending)
+        if written is None:
+            return
+        try:
+            await self._letters.send_doorbell(flight, written, parked.delay_s)
+        except Unavailable as error:
+            # Then the message that we hold is the doorbell.
+            self._failed(error, "park")
+            self.give_back(flight, delay_s=parked.delay_s)
+        else:
+            self._acknowledge(flight)
+        self._report(trip, parked, written)
+
+    async def _release(self, flight: Flight, trip: Trip, released: Released) -> None:
+        if released.why == "lease_lost":
+            return  # the job and its message are somebody else's now
+        record = trip.record
+        ending = Ending(
+            state=State.INTERRUPTED,
+            attempts=trip.attempts,
+            parks=record.parks,
+            interruptions=record.interruptions + 1,
+            crashes=record.crashes,
+            history=self._history(trip),
+            reason=released.why,
+        )
+        written = await self._written(trip, ending)
+        if written is None:
+            return
+        self.give_back(flight, delay_s=released.delay_s)
+        self._report(trip, released, written)
+
+    # --- common ------------------------------------------------------------------
+
+    async def _written(self, trip: Trip, ending: Ending) -> Record | None:
+        """Write the ending, however long the ledger needs; None if the claim is not ours.
+
+        An answer is never dropped because its record cannot be written: the
+        slot waits, and the heartbeat goes on.
+        """
+        tried = 0
+        while True:
+            try:
+                written = await self._house.ledger.finish(trip.record, ending)
+            except Unavailable as error:
+                tried += 1
+                self._failed(error, "finish")
+                await asyncio.sleep(self._pause_s(tried))
+                continue
+            if isinstance(written, Stale):
+                self._house.tell(DeliverySkipped(job=trip.record.job, why="stale"))
+                return None
+            return written
+
+    def _acknowledge(self, flight: Flight) -> None:
+        for message_id, delivery in flight.deliveries.items():
+            self._acks.delete(flight.queues[message_id], delivery)
+
+    def _history(self, trip: Trip) -> tuple[Any, ...]:
+        return with_history(trip.record.history, tuple(trip.history))
+
+    def _pause_s(self, tried: int) -> float:
+        return backoff_s(tried, self._house.roll(), base_s=0.5, cap_s=RETRY_CAP_S)
+
+    def _failed(self, error: Unavailable, operation: str) -> None:
+        self._house.tell(StoreFailed(store=error.store, operation=operation, why=error.why))
+
+    def _report(self, trip: Trip, settlement: Settlement, record: Record) -> None:
+        at = self._house.at()
+        answered = settlement if isinstance(settlement, Answered) else None
+        usage = answered.answer.usage if answered else None
+        self._house.tell(
+            JobSettled(
+                job=record.job,
+                settlement=_NAMES[type(settlement)],
+                reason=_why(settlement),
+                route=record.route,
+                tenant=record.tenant,
+                target=trip.history[-1].target if trip.history else "",
+                attempts=record.attempts,
+                parks=record.parks,
+                interruptions=record.interruptions,
+                crashes=record.crashes,
+                generation=record.generation,
+                waited_ms=_ms(trip.started_at - record.sent_at),
+                worked_ms=_ms(at - trip.started_at),
+                model_ms=trip.model_ms,
+                input_tokens=usage.input if usage else 0,
+                output_tokens=usage.output if usage else 0,
+                cost_usd=cost_usd(usage, answered.target) if usage and answered else 0.0,
+                blocked=answered.answer.blocked if answered else False,
+                fingerprint=record.fingerprint,
+            )
+        )
+
+
+_STATES: Final = {
+    Answered: State.ANSWERED,
+    Degraded: State.DEGRADED,
+    Dead: State.DEAD,
+}
+_NAMES: Final = {
+    Answered: "answered",
+    Degraded: "degraded",
+    Dead: "dead",
+    Parked: "parked",
+    Released: "released",
+}
+
+
+def _why(settlement: Settlement) -> str:
+    match settlement:
+        case Answered():
+            return ""
+        case Dead(reason=reason):
+            return reason
+        case Degraded(why=why) | Parked(why=why) | Released(why=why):
+            return why
+        case _:
+            assert_never(settlement)
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

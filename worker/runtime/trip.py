@@ -1,0 +1,88 @@
+"""What happened to a job in this delivery so far.
+
+The executor fills it in, the settler reads it: it turns into the history of the
+ledger, the result envelope, and the canonical line of the log.
+"""
+
+from dataclasses import dataclass, field
+
+from worker.core.answer import Answer
+from worker.core.fault import Billed, Fault
+from worker.core.job import Job
+from worker.core.ledger import Attempt, Record
+from worker.core.route import Route, Seen, Target
+from worker.core.strict_json import Malformed
+
+
+@dataclass(slots=True, kw_only=True)
+class Trip:
+    """One run of one job, from its claim on.
+
+    Attributes:
+        job: None if the body is no job; then `malformed` says why.
+        record: The record as claimed; its `attempts` include the one that the claim charged.
+        started_at: When the run began, seconds since 1970.
+        deadline_at: When an answer becomes worthless, seconds since 1970.
+        tried: Every call of this run that brought a fault.
+        attempts: Charged calls over the job's whole life.
+        ran: Whether work on it began: an outcome then clears it of earlier crashes.
+        payload_bytes: Held for a payload that was fetched.
+    """
+
+    job: Job | None
+    malformed: Malformed | None = None
+    record: Record
+    route: Route | None
+    started_at: float
+    deadline_at: float | None
+    tried: list[tuple[str, Fault]] = field(default_factory=list)
+    history: list[Attempt] = field(default_factory=list)
+    attempts: int = 0
+    backoff_s: float = 0.0
+    model_ms: int = 0
+    ran: bool = False
+    payload_bytes: int = 0
+
+    def seen(self, at: float) -> Seen:
+        """What `plan` needs to know, `at` seconds since 1970."""
+        return Seen(
+            tried=tuple(self.tried),
+            attempts=self.attempts,
+            parks=self.record.parks,
+            age_s=max(0.0, at - self.record.sent_at),
+            left_s=None if self.deadline_at is None else self.deadline_at - at,
+            min_quality=self.job.min_quality if self.job else 0.0,
+            on_open=self.job.on_open if self.job else None,
+        )
+
+    def came_back(self, target: Target, outcome: Answer | Fault, duration_s: float) -> Attempt:
+        """Note one finished call."""
+        duration_ms = round(duration_s * 1000)
+        if isinstance(outcome, Answer):
+            self.attempts += 1
+            self.model_ms = outcome.model_ms
+            row = Attempt(
+                number=self.attempts,
+                target=target.name,
+                duration_ms=duration_ms,
+                http=200,
+                billed=Billed.YES,
+                request_id=outcome.request_id,
+            )
+        else:
+            self.tried.append((target.name, outcome))
+            self.attempts += outcome.reaction.charges
+            row = Attempt(
+                number=max(1, self.attempts),
+                target=target.name,
+                kind=outcome.kind,
+                code=outcome.code,
+                http=outcome.http,
+                message=outcome.message,
+                duration_ms=duration_ms,
+                billed=outcome.billed,
+                request_id=outcome.request_id,
+                timer=outcome.timer,
+            )
+        self.history.append(row)
+        return row
