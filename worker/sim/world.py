@@ -21,7 +21,7 @@ from worker.sim.memory import MemoryLedger, MemoryPayloads, MemoryQueue, Scripte
 
 ROUTE = Route(
     name="default",
-    targets=(Target(name="model-a", model="test.model-a", attempt_s=30.0),),
+    targets=(Target(name="model-a", model="test.model-a", attempt_s=60.0),),
 )
 
 

@@ -1,0 +1,157 @@
+"""Tells events: as log lines, one JSON object each, and as metrics.
+
+    {"at":1795421586.89,"level":"info","event":"job.settled","service":"…","worker":"…",…}
+
+A line is on its way as soon as its event is told: one write, nothing buffered,
+so a kill loses none. Metrics are added up and flushed every few seconds by
+`run`. Telling never raises; what could not be written is counted, and told as
+`TelemetryLost`.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final, Protocol, get_args
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger
+
+from worker.core.events import (
+    AttemptMade,
+    DeliverySkipped,
+    Event,
+    FaultUnknown,
+    FlightFailed,
+    IntakeHeld,
+    LeaseLost,
+    StoreFailed,
+)
+from worker.core.measures import Measurement, Metrics, Names, Series, measure
+
+# What is not listed is told at `info`. `job.settled` is the canonical line of a job.
+LEVELS: Final[Mapping[type[Event], str]] = MappingProxyType(
+    {
+        AttemptMade: "debug",
+        DeliverySkipped: "debug",
+        FaultUnknown: "warning",
+        LeaseLost: "warning",
+        FlightFailed: "error",
+        IntakeHeld: "warning",
+        StoreFailed: "warning",
+    }
+)
+ORDER: Final = ("debug", "info", "warning", "error")
+EVENTS: Final[tuple[type[Event], ...]] = get_args(Event)
+_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in EVENTS}
+
+Flush = Callable[[Sequence[Series], float], None]
+
+
+class Line(Protocol):
+    """Writes one log line of an event."""
+
+    def __call__(self, event: str, /, **fields: Any) -> Any: ...
+
+
+class Telemetry:
+    """Port `Tell`. Belongs to one loop; not for threads."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        worker: str,
+        names: Names,
+        flush: Flush,
+        level: str = "info",
+        flush_s: float = 10.0,
+        gauges: Mapping[str, Callable[[], float]] = MappingProxyType({}),
+        file: BinaryIO | None = None,
+        at: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare everything that one event should not pay for.
+
+        Args:
+            service: The fleet.
+            worker: The boot id of this process.
+            names: What may be the value of a dimension.
+            flush: Writes what was measured; see `aws/emf.py`.
+            level: Lines below are not written.
+            flush_s: Seconds between two flushes.
+            gauges: For each metric that is read at the flush, who knows it.
+            file: Where log lines go; by default stdout.
+            at: The wall clock.
+        """
+        self.lost = 0
+        self._names = names
+        self._flush = flush
+        self._flush_s = flush_s
+        self._gauges = gauges
+        self._at = at
+        self._metrics = Metrics()
+        log = _logger(file or sys.stdout.buffer, level, at, {"service": service, "worker": worker})
+        self._lines = _lines(log, level)
+
+    def __call__(self, event: Event, /) -> None:
+        """Tell one event. Never raises."""
+        kind = type(event)
+        line = self._lines.get(kind)
+        try:
+            for one in measure(event, self._names):
+                self._metrics.add(one)
+            if line is not None:
+                line(event.name, **{name: getattr(event, name) for name in _FIELDS[kind]})
+        except Exception:  # noqa: BLE001  (a line that cannot be written must not cost a job)
+            self.lost += 1
+
+    async def run(self) -> None:
+        """Flush every `flush_s` seconds, and once more when cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(self._flush_s)
+                self.flush()
+        finally:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was measured since the last time. Never raises."""
+        lost, self.lost = self.lost, 0
+        try:
+            self._metrics.add(Measurement("Heartbeat", 1))
+            for name, read in self._gauges.items():
+                self._metrics.add(Measurement(name, read()))
+            if lost:
+                self._metrics.add(Measurement("TelemetryLost", lost))
+            self._flush(self._metrics.take(), self._at())
+        except Exception:  # noqa: BLE001  (as above; the next flush tells how much is missing)
+            self.lost += lost + 1
+
+
+def _lines(log: FilteringBoundLogger, level: str) -> dict[type[Event], Line]:
+    """For each event that is told at all, the method that tells it."""
+    told = ORDER[ORDER.index(level) :]
+    levels = {kind: LEVELS.get(kind, "info") for kind in EVENTS}
+    return {kind: getattr(log, levels[kind]) for kind in EVENTS if levels[kind] in told}
+
+
+def _logger(
+    file: BinaryIO, level: str, at: Callable[[], float], context: Mapping[str, str]
+) -> FilteringBoundLogger:
+    def head(_: object, method: str, event: EventDict) -> EventDict:
+        first = {"at": round(at(), 3), "level": method, "event": event.pop("event")}
+        return {**first, **event}
+
+    def render(_: object, __: str, event: EventDict) -> bytes:
+        return orjson.dumps(event)
+
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        # `BytesLogger` writes line and line end at once, and flushes.
+        structlog.BytesLogger(file),
+        processors=[head, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    ).bind(**context)
+    return log

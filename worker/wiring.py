@@ -1,0 +1,193 @@
+"""Puts the house together: settings in, a running worker out.
+
+The one place that knows every room. `run` is what the command starts; `serve` is
+for programs that bring a session of their own:
+
+    asyncio.run(serve(load(), session=aioboto3.Session(), stop=asyncio.Event()))
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+import uuid
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError
+
+from worker.aws.bedrock import Bedrock
+from worker.aws.clients import Clients, open_clients
+from worker.aws.ecs import agent_protection
+from worker.aws.emf import flusher
+from worker.aws.ledger import DynamoLedger
+from worker.aws.payloads import S3Payloads
+from worker.aws.sqs import SqsQueue
+from worker.core.measures import Names
+from worker.ports import Protection
+from worker.runtime.house import House, Lane, Rules
+from worker.runtime.lag import LoopLag
+from worker.runtime.supervisor import Drain, Supervisor
+from worker.runtime.telemetry import Telemetry
+from worker.settings import Settings
+
+READ_MARGIN_S: Final = 10.0  # behind the attempts' own timers, which are to fire first
+FORCED: Final = 3  # exit code of a drain that did not end within the grace
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Returns:
+        The exit code: 0 after a clean drain, 3 after a forced one, 1 if the
+        worker could not start.
+    """
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            drain = runner.run(_until_signalled(settings))
+    except BotoCoreError as error:
+        sys.stderr.write(
+            f"worker cannot start: {error}\n\nThe SDK could not make its clients, so no job "
+            "can be taken. Set AWS_REGION, and look at the AWS configuration of this process.\n"
+        )
+        return 1
+    return 0 if drain is Drain.CLEAN else FORCED
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415  (an extra: there or not)
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _until_signalled(settings: Settings) -> Drain:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def leave(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave, number)
+    return await serve(settings, stop=stop)
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None) -> Drain:
+    """Take jobs until `stop` is set, then drain.
+
+    Args:
+        settings: Checked settings.
+        stop: Ends the intake; jobs in hand get `grace_s` seconds.
+        session: An `aiobotocore` or an `aioboto3` session; a new one when None.
+    """
+    routes = settings.all_routes()
+    targets = [target for route in routes.values() for target in route.targets]
+    lanes = settings.all_lanes()
+    async with AsyncExitStack() as stack:
+        clients = await stack.enter_async_context(
+            open_clients(
+                session=session,
+                pollers=len(lanes) * (settings.queue.pollers_max + 1),
+                slots=settings.slots,
+                regions={target.region for target in targets},
+                bedrock_read_s=max(t.attempt_s for t in targets) + READ_MARGIN_S,
+            )
+        )
+        protection: Protection | None = None
+        agent_uri = os.environ.get("ECS_AGENT_URI")
+        if settings.protection == "auto" and agent_uri:
+            protection = await stack.enter_async_context(agent_protection(agent_uri))
+        rules = _rules(settings)
+        lag = LoopLag()
+        in_hand: list[Supervisor] = []
+        telemetry = Telemetry(
+            service=settings.service,
+            worker=rules.worker,
+            names=Names(
+                routes=frozenset(routes), targets=frozenset(target.name for target in targets)
+            ),
+            flush=flusher(
+                _write_line,
+                namespace=settings.metrics.namespace,
+                service=settings.service,
+                worker=rules.worker,
+            ),
+            level=settings.log_level,
+            flush_s=settings.metrics.flush_s,
+            gauges={
+                "InFlight": lambda: sum(len(s.flights) for s in in_hand),
+                "EventLoopLag": lag.read_ms,
+            },
+        )
+        house = _house(settings, rules, clients, telemetry, protection)
+        supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run))
+        in_hand.append(supervisor)
+        return await supervisor.run()
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        worker=uuid.uuid4().hex[:12],
+        version=version("inference-worker"),
+        routes=settings.all_routes(),
+        limits=settings.limits(),
+        slots=settings.slots,
+        bytes_max=settings.bytes_max,
+        lease_s=settings.queue.lease_s,
+        wait_s=settings.queue.wait_s,
+        linger_s=settings.queue.linger_s,
+        pollers_max=settings.queue.pollers_max,
+        grace_s=settings.grace_s,
+        crashes_max=settings.crashes_max,
+        inline_bytes=settings.payloads.inline_answer_bytes,
+    )
+
+
+def _house(
+    settings: Settings,
+    rules: Rules,
+    clients: Clients,
+    telemetry: Telemetry,
+    protection: Protection | None,
+) -> House:
+    def queue(url: str) -> SqsQueue:
+        return SqsQueue(clients.sqs_poll, clients.sqs_control, url)
+
+    bucket = settings.payloads.bucket
+    return House(
+        rules=rules,
+        lanes=tuple(
+            Lane(
+                name=lane.name,
+                jobs=queue(lane.url),
+                parked=queue(lane.parked_url),
+                dead=queue(lane.dead_url),
+                routes=frozenset(lane.routes),
+            )
+            for lane in settings.all_lanes()
+        ),
+        ledger=DynamoLedger(
+            clients.dynamodb,
+            settings.ledger_table,
+            skew_s=settings.queue.clock_skew_s,
+            keep_s=settings.ledger.keep_s,
+        ),
+        model=Bedrock(clients.bedrock),
+        payloads=S3Payloads(clients.s3, bucket) if bucket else None,
+        protection=protection,
+        replies={name: queue(url) for name, url in settings.replies.items()},
+        tell=telemetry,
+        at=time.time,
+        roll=random.Random().random,  # noqa: S311  (dice for jitter, not for secrets)
+    )
+
+
+def _write_line(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
