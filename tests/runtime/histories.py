@@ -11,6 +11,7 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tests.runtime.promises import Witness, check, watched
 from worker.core.events import FlightFailed
@@ -24,6 +25,7 @@ REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
 THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
 TROUBLE_S = 90.0
 CRASHES = 3
+HALF = 0.5
 STALL_S = 35.0  # longer than a lease
 OUTSIDE = ("crash", "drain", "stall", "again", "employ", "lost delete", "calm")
 
@@ -59,7 +61,9 @@ class History:
         return Reply(answer("word " * self.dice.choice([1, 5000])), latency_s)
 
     def employ(self) -> None:
-        worker = LivingWorker(self.world, f"w{len(self.workers) + 1}", seed=self.dice.random())
+        worker = LivingWorker(
+            self.world, f"w{len(self.workers) + 1}", seed=self.dice.randrange(2**32)
+        )
         worker.wire.latency_s = 0.01
         worker.wire.plan = lambda call: self.plan(worker, call)
         self.workers.append(worker)
@@ -70,14 +74,14 @@ class History:
             return None
         roll = self.dice.random()
         if roll < self.mishap_rate:
-            when = self.dice.choice(["before", "after"])
+            when: Literal["before", "after"] = "before" if self.dice.random() < HALF else "after"
             self.tell(f"lost {when} {call.port}.{call.operation}", worker.name)
             if call.port == "model":
                 self._note_repeats(worker)
             return Mishap(when=when)
         if roll < self.mishap_rate + self.slow_rate and call.port != "model":
             self.tell(f"slow {call.port}.{call.operation}", worker.name)
-            self._note_repeats(worker)
+            self._note_repeats(worker, crashes=True)
             return Mishap(when="after", late_s=self.dice.choice([1.0, 8.0, 40.0]))
         return None
 

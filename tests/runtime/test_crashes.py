@@ -76,7 +76,7 @@ def calls_of(kind: Callable[[World], str]) -> list[Call]:
         world = World()
         kind(world)
         worker = LivingWorker(world, "w1")
-        worker.wire.plan = lambda call: calls.append(call)
+        worker.wire.plan = calls.append
         await until_quiet(world)
         await worker.drain()
 

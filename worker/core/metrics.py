@@ -1,8 +1,8 @@
-"""What is measured: one catalogue, and what each event adds to it.
+"""What is measured: one catalogue.
 
 `CATALOGUE` is the whole list: `docs/metrics.md`, dashboard and alarms are drawn
-from it, and nothing is emitted that is not in it. `measure` is the only place
-where an event becomes numbers.
+from it, and nothing is emitted that is not in it. How events become numbers is
+in `measures.py`.
 
 A metric is told for the whole fleet (`[Service]`), by one more dimension
 (`[Service, Target]`), or both: CloudWatch adds nothing up by itself. Values of
@@ -14,24 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple, assert_never
+from typing import Final
 
-from worker.core.events import (
-    AttemptMade,
-    DeliverySkipped,
-    DrainEnded,
-    DrainStarted,
-    Event,
-    FaultUnknown,
-    IntakeHeld,
-    JobSettled,
-    LeaseLost,
-    StoreFailed,
-    WorkerStarted,
-)
-from worker.core.fault import Billed, Kind
-
-OTHER: Final = "other"
+from worker.core.fault import Kind
 
 
 class Unit(StrEnum):
@@ -112,9 +97,6 @@ _CLASSES: Final = {
 FAILURES: Final[Mapping[str, Failure]] = MappingProxyType(
     {str(reason): failure for failure, reasons in _CLASSES.items() for reason in reasons}
 )
-# Deliveries that needed no run because another delivery of the same job did.
-DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
-STORES: Final = frozenset({"ledger", "payloads", "protection"})  # any other name is a queue's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +302,11 @@ _ROWS: Final = (
         when="`lease.lost`",
         meaning="Runs that were cancelled because somebody else may hold the job.",
     ),
+    Metric(
+        name="UnhandledErrors",
+        when="`flight.failed`",
+        meaning="Runs that died of an error of ours: each is a bug.",
+    ),
     Metric(name="IntakeHolds", when="`intake.held`", meaning="Times that receiving was stopped."),
     Metric(
         name="StoreErrors",
@@ -341,143 +328,3 @@ _ROWS: Final = (
     ),
 )
 CATALOGUE: Final[Mapping[str, Metric]] = MappingProxyType({m.name: m for m in _ROWS})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """What is configured, and so may be a dimension's value."""
-
-    routes: frozenset[str] = frozenset()
-    targets: frozenset[str] = frozenset()
-
-
-class Measurement(NamedTuple):
-    """One number: the metric, its value, and the value of its dimension `by`.
-
-    A named tuple, because ten are made for every job.
-    """
-
-    metric: str
-    value: float
-    label: str = ""
-
-
-def measure(event: Event, names: Names) -> tuple[Measurement, ...]:
-    """What an event adds to the metrics."""
-    match event:
-        case JobSettled():
-            return _settled(event, names)
-        case AttemptMade():
-            return _made(event, names)
-        case FaultUnknown():
-            return (Measurement("FaultsUnknown", 1),)
-        case DeliverySkipped(why=why):
-            return (Measurement("DuplicatesSuppressed", 1),) if why in DUPLICATES else ()
-        case LeaseLost():
-            return (Measurement("LeasesLost", 1),)
-        case IntakeHeld():
-            return (Measurement("IntakeHolds", 1),)
-        case StoreFailed(store=store):
-            return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
-        case WorkerStarted():
-            return (Measurement("WorkerStarts", 1),)
-        case DrainStarted():
-            return ()
-        case DrainEnded():
-            return (
-                Measurement("DrainSeconds", event.took_s),
-                Measurement("JobsReleasedAtShutdown", event.released),
-            )
-        case _:
-            assert_never(event)
-
-
-def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
-    route = event.route if event.route in names.routes else OTHER
-    match event.settlement:
-        case "parked":
-            return (Measurement("JobsParked", 1, route),)
-        case "released":
-            return (Measurement("JobsReleased", 1),)
-    found = [
-        Measurement("JobsTerminal", 1, route),
-        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, route),
-        Measurement("QueueWait", event.waited_ms / 1000, route),
-    ]
-    if event.settlement == "dead":
-        failure = FAILURES.get(event.reason, Failure.OTHER)
-        found.append(Measurement("JobsDeadLettered", 1, failure.value))
-        if failure is Failure.EXPIRED:
-            found.append(Measurement("JobsExpired", 1))
-    else:
-        found.append(Measurement("JobsGood", 1, route))
-    if event.settlement == "degraded":
-        found.append(Measurement("JobsDegraded", 1, route))
-    if event.blocked:
-        found.append(Measurement("JobsBlocked", 1, route))
-    target = event.target if event.target in names.targets else OTHER
-    spent = (
-        Measurement("InputTokens", event.input_tokens, target),
-        Measurement("OutputTokens", event.output_tokens, target),
-        Measurement("CostUsd", event.cost_usd, target),
-    )
-    found += [one for one in spent if one.value]
-    return tuple(found)
-
-
-def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
-    target = event.target if event.target in names.targets else OTHER
-    found = [Measurement("ModelCalls", 1, target)]
-    if event.number > 1:
-        found.append(Measurement("ModelRetries", 1, target))
-    if event.slow:
-        found.append(Measurement("ModelSlowCalls", 1, target))
-    if event.kind is None:
-        found.append(Measurement("ModelLatency", event.duration_ms, target))
-        if event.first_token_ms is not None:
-            found.append(Measurement("TimeToFirstToken", event.first_token_ms, target))
-        return tuple(found)
-    found += [
-        Measurement("ModelErrors", 1, target),
-        Measurement("ModelErrorsByType", 1, event.kind.value),
-        Measurement("ModelFailureLatency", event.duration_ms, target),
-    ]
-    if event.billed is not Billed.NO:
-        found.append(Measurement("CallsWasted", 1, target))
-    return tuple(found)
-
-
-class Series(NamedTuple):
-    """What one metric and label came to between two flushes."""
-
-    metric: Metric
-    label: str
-    values: tuple[float, ...]
-
-
-class Metrics:
-    """Adds up measurements between two flushes."""
-
-    __slots__ = ("_each", "_sums")
-
-    def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], float] = {}
-        self._each: dict[tuple[str, str], list[float]] = {}
-
-    def add(self, one: Measurement) -> None:
-        """Add one measurement; its metric must be in the catalogue."""
-        name, value, label = one
-        key = (name, label)
-        if CATALOGUE[name].way is Way.SUM:
-            self._sums[key] = self._sums.get(key, 0) + value
-        else:
-            self._each.setdefault(key, []).append(value)
-
-    def take(self) -> tuple[Series, ...]:
-        """Everything since the last time, in the catalogue's order."""
-        found = {key: (value,) for key, value in self._sums.items()}
-        found |= {key: tuple(values) for key, values in self._each.items()}
-        self._sums, self._each = {}, {}
-        order = {name: n for n, name in enumerate(CATALOGUE)}
-        keys = sorted(found, key=lambda key: (order[key[0]], key[1]))
-        return tuple(Series(CATALOGUE[name], label, found[name, label]) for name, label in keys)

@@ -21,6 +21,8 @@ from worker.runtime.house import House, Lane
 from worker.runtime.permits import Permits
 
 BATCH: Final = 10
+TRIAL_S: Final = 1.0
+LOOK_IN_S: Final = 5.0
 TENANT_SEEN_S: Final = 10.0
 SHARE_DELAY_S: Final = 2.0  # and up to four times more, by the dice
 
@@ -63,27 +65,31 @@ class Intake:
     async def _poll(self, queue: Queue, pollers: asyncio.TaskGroup, *, extra: bool = False) -> None:
         shares = queue is self._lane.parked or len(self._house.lanes) > 1
         came = 0 if shares else BATCH
+        rules = self._house.rules
         while not self._stop.is_set():
             if isinstance(hold := self._holds.ask(), Hold):
                 await self._pause(hold.for_s)
                 continue
             idle_share = 1 if (shares and came == 0) or self._holds.anxious else BATCH
-            most = await self._permits.reserve(
-                min(BATCH, idle_share), linger_s=self._house.rules.linger_s
-            )
+            most = await self._permits.reserve(min(BATCH, idle_share), linger_s=rules.linger_s)
             if most == 0:
                 break
-            # A queue that shares the slots waits with one of them, and never with ten.
-            wait_s = 0.0 if shares and most > 1 else self._house.rules.wait_s
-            came = await self._receive(queue, most, wait_s)
+            # A queue that shares the slots waits with one of them, and only while
+            # there are enough; else it looks in, and gives its slot to those who wait.
+            looks_in = shares and (most > 1 or self._permits.free < BATCH)
+            came = await self._receive(queue, most, 0.0 if looks_in else rules.wait_s)
             if came == BATCH and not self._stop.is_set():
-                if self._extra < self._house.rules.pollers_max - 1 and self._permits.free >= BATCH:
+                if self._extra < rules.pollers_max - 1 and self._permits.free >= BATCH:
                     self._extra += 1
                     pollers.create_task(self._poll(queue, pollers, extra=True))
             elif extra:
                 break
+            elif self._holds.anxious:
+                await self._pause(TRIAL_S)  # how does the one that came fare?
             elif 0 < came < most:
-                await self._pause(self._house.rules.linger_s)
+                await self._pause(rules.linger_s)
+            elif came == 0 and looks_in and most == 1:
+                await self._pause(min(LOOK_IN_S, rules.wait_s))
         self._extra -= extra
 
     async def _receive(self, queue: Queue, most: int, wait_s: float) -> int:

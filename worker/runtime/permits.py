@@ -33,26 +33,33 @@ class Permits:
         Returns:
             How many were reserved; 0 once the permits are closed.
         """
-        while not self._closed:
-            async with self._turn:
-                while not self._closed and self._available() == 0:
-                    await self._change()
-            if 0 < self._available() < most and linger_s > 0:
-                await self._gather(most, linger_s)
-            taken = 0 if self._closed else min(most, self._available())
-            if taken:
-                self._free_slots -= taken
-                self._free_bytes -= taken * self._message_bytes
-                return taken
-        return 0
+        async with self._turn:
+            while not self._closed and self._available() == 0:
+                await self._change()
+            taken = self._take(most)
+        if 0 < taken < most and linger_s > 0:
+            taken += await self._gather(most - taken, linger_s)
+        if self._closed and taken:
+            self.settle_reservation(taken, [])
+            return 0
+        return taken
 
-    async def _gather(self, most: int, linger_s: float) -> None:
+    def _take(self, most: int) -> int:
+        taken = 0 if self._closed else min(most, self._available())
+        self._free_slots -= taken
+        self._free_bytes -= taken * self._message_bytes
+        return taken
+
+    async def _gather(self, most: int, linger_s: float) -> int:
+        gathered = 0
         try:
             async with asyncio.timeout(linger_s):
-                while not self._closed and self._available() < most:
+                while not self._closed and gathered < most:
                     await self._change()
+                    gathered += self._take(most - gathered)
         except TimeoutError:
-            return
+            pass
+        return gathered
 
     def settle_reservation(self, reserved: int, sizes: list[int]) -> None:
         """Replace a reservation by what came: the rest is free again."""

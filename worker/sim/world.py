@@ -57,12 +57,16 @@ class World:
 
 @dataclass(slots=True, eq=False)
 class LivingWorker:
-    """One worker process in a world."""
+    """One worker process in a world, at work from the moment it is made.
+
+    `rules` and `house` replace fields of `Rules` and `House`.
+    """
 
     world: World
     name: str
     wire: Wire = field(default_factory=Wire)
     rules: dict[str, Any] = field(default_factory=dict)
+    house: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     told: Told = field(default_factory=Told)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,18 +89,19 @@ class LivingWorker:
             dead=world.dead.seen_by(wire),
             routes=frozenset(world.routes),
         )
-        house = House(
-            rules=rules,
-            lanes=(lane,),
-            ledger=world.ledger.seen_by(wire),
-            model=world.model.seen_by(wire),
-            payloads=world.payloads.seen_by(wire),
-            replies={"answers": world.replies.seen_by(wire)},
-            tell=self.told,
-            at=wall_clock,
-            roll=random.Random(self.seed).random,  # noqa: S311 - dice for jitter, not for secrets
-        )
-        self.supervisor = Supervisor(house, stop=self.stop)
+        house: dict[str, Any] = {
+            "rules": rules,
+            "lanes": (lane,),
+            "ledger": world.ledger.seen_by(wire),
+            "model": world.model.seen_by(wire),
+            "payloads": world.payloads.seen_by(wire),
+            "replies": {"answers": world.replies.seen_by(wire)},
+            "tell": self.told,
+            "at": wall_clock,
+            "roll": random.Random(self.seed).random,  # noqa: S311 - dice for jitter only
+            **self.house,
+        }
+        self.supervisor = Supervisor(House(**house), stop=self.stop)
         self.task = asyncio.get_running_loop().create_task(self.supervisor.run())
 
     async def drain(self) -> Drain:
@@ -118,5 +123,5 @@ async def until_quiet(world: World, *, within_s: float = 3600.0) -> None:
         TimeoutError: Some job still does after `within_s` seconds.
     """
     async with asyncio.timeout(within_s):
-        while not world.quiet():
+        while not world.quiet():  # noqa: ASYNC110 - the world has no event for peace
             await asyncio.sleep(1.0)

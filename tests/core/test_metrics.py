@@ -1,0 +1,276 @@
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from worker.core.envelope import parse
+from worker.core.events import (
+    AttemptMade,
+    DeliverySkipped,
+    DrainEnded,
+    DrainStarted,
+    Event,
+    FaultUnknown,
+    FlightFailed,
+    IntakeHeld,
+    JobSettled,
+    LeaseLost,
+    StoreFailed,
+    WorkerStarted,
+)
+from worker.core.fault import Billed, Kind
+from worker.core.job import Limits
+from worker.core.measures import Measurement, Metrics, Names, measure
+from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
+from worker.core.strict_json import Malformed
+
+NAMES = Names(routes=frozenset({"default"}), targets=frozenset({"sonnet"}))
+SETTLED = JobSettled(
+    job="j-1",
+    settlement="answered",
+    reason="",
+    route="default",
+    tenant="acme",
+    target="sonnet",
+    attempts=1,
+    parks=0,
+    interruptions=0,
+    crashes=0,
+    generation=0,
+    waited_ms=1500,
+    worked_ms=500,
+    model_ms=400,
+    input_tokens=10,
+    output_tokens=20,
+    cost_usd=0.25,
+)
+MADE = AttemptMade(
+    job="j-1",
+    target="sonnet",
+    number=1,
+    kind=None,
+    code="",
+    http=200,
+    duration_ms=400,
+    first_token_ms=90,
+    slow=False,
+    billed=Billed.YES,
+    timer="",
+    request_id="r-1",
+)
+FAILED = replace(
+    MADE, number=2, kind=Kind.TIMED_OUT, slow=True, billed=Billed.MAYBE, first_token_ms=None
+)
+SAMPLES: tuple[Event, ...] = (
+    SETTLED,
+    replace(SETTLED, settlement="degraded", blocked=True),
+    replace(SETTLED, settlement="dead", reason="expired", route="x", target=""),
+    replace(SETTLED, settlement="parked", reason="throttled"),
+    replace(SETTLED, settlement="released", reason="drain"),
+    MADE,
+    FAILED,
+    FaultUnknown(target="sonnet", code="Odd", http=500, message=""),
+    DeliverySkipped(job="j-1", why="finished"),
+    LeaseLost(job="j-1", why="claimed_elsewhere"),
+    FlightFailed(job="j-1", error="KeyError", where="x.py:1"),
+    IntakeHeld(why="ledger", for_s=1.0),
+    StoreFailed(store="chat-jobs", operation="receive", why="throttled"),
+    WorkerStarted(worker="w", version="1", slots=1, lanes=("default",)),
+    DrainStarted(worker="w", in_flight=1, grace_s=1.0),
+    DrainEnded(worker="w", clean=True, released=2, took_s=3.5),
+)
+AT_THE_FLUSH = {"Heartbeat", "InFlight", "EventLoopLag", "TelemetryLost"}
+
+
+def told(event: Event) -> dict[str, Any]:
+    return {one.metric: (one.value, one.label) for one in measure(event, NAMES)}
+
+
+def test_what_is_no_event_cannot_be_measured() -> None:
+    with pytest.raises(AssertionError):
+        measure("no event", NAMES)  # type: ignore[arg-type]
+
+
+def test_every_event_has_a_sample_here() -> None:
+    assert {type(event) for event in SAMPLES} == set(get_args(Event))
+
+
+def test_nothing_is_measured_that_is_not_in_the_catalogue_and_the_reverse() -> None:
+    measured = {one.metric for event in SAMPLES for one in measure(event, NAMES)}
+
+    assert measured | AT_THE_FLUSH == set(CATALOGUE)
+    assert measured & AT_THE_FLUSH == set()
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_a_measurement_has_a_label_just_where_its_metric_has_a_dimension(event: Event) -> None:
+    for one in measure(event, NAMES):
+        assert bool(one.label) == bool(CATALOGUE[one.metric].by), one
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_no_label_comes_from_a_job(event: Event) -> None:
+    allowed = {"", "default", "sonnet", "other", "queue", *Kind, *Failure}
+
+    assert {one.label for one in measure(event, NAMES)} <= allowed
+
+
+def test_an_answer_counts_as_terminal_and_good() -> None:
+    assert told(SETTLED) == {
+        "JobsTerminal": (1, "default"),
+        "JobsGood": (1, "default"),
+        "JobLatency": (2.0, "default"),
+        "QueueWait": (1.5, "default"),
+        "InputTokens": (10, "sonnet"),
+        "OutputTokens": (20, "sonnet"),
+        "CostUsd": (0.25, "sonnet"),
+    }
+
+
+def test_a_dead_job_is_terminal_and_not_good() -> None:
+    event = replace(SETTLED, settlement="dead", reason="crash_loop", input_tokens=0)
+
+    measured = told(replace(event, output_tokens=0, cost_usd=0.0))
+
+    assert set(measured) == {"JobsTerminal", "JobLatency", "QueueWait", "JobsDeadLettered"}
+    assert measured["JobsDeadLettered"] == (1, "poison")
+
+
+def test_an_expired_job_is_told_as_such() -> None:
+    measured = told(replace(SETTLED, settlement="dead", reason="expired"))
+
+    assert measured["JobsExpired"] == (1, "")
+    assert measured["JobsDeadLettered"] == (1, "expired")
+
+
+def test_a_reason_that_nobody_classed_is_other() -> None:
+    measured = told(replace(SETTLED, settlement="dead", reason="brand_new"))
+
+    assert measured["JobsDeadLettered"] == (1, "other")
+
+
+def test_a_park_is_not_terminal() -> None:
+    assert told(replace(SETTLED, settlement="parked")) == {"JobsParked": (1, "default")}
+
+
+def test_a_release_is_not_terminal() -> None:
+    assert told(replace(SETTLED, settlement="released")) == {"JobsReleased": (1, "")}
+
+
+def test_a_route_that_a_job_made_up_is_other() -> None:
+    assert told(replace(SETTLED, route="'; drop"))["JobsTerminal"] == (1, "other")
+
+
+def test_a_target_that_is_not_configured_is_other() -> None:
+    assert told(replace(MADE, target="gone"))["ModelCalls"] == (1, "other")
+    assert told(replace(SETTLED, target="gone"))["CostUsd"] == (0.25, "other")
+
+
+def test_a_blocked_answer_is_counted_apart() -> None:
+    assert told(replace(SETTLED, blocked=True))["JobsBlocked"] == (1, "default")
+
+
+def test_a_call_with_an_answer_tells_its_latency() -> None:
+    assert told(MADE) == {
+        "ModelCalls": (1, "sonnet"),
+        "ModelLatency": (400, "sonnet"),
+        "TimeToFirstToken": (90, "sonnet"),
+    }
+
+
+def test_a_call_without_a_stream_has_no_first_token() -> None:
+    assert "TimeToFirstToken" not in told(replace(MADE, first_token_ms=None))
+
+
+def test_a_timeout_does_not_spoil_the_latency_of_answers() -> None:
+    assert told(FAILED) == {
+        "ModelCalls": (1, "sonnet"),
+        "ModelRetries": (1, "sonnet"),
+        "ModelSlowCalls": (1, "sonnet"),
+        "ModelErrors": (1, "sonnet"),
+        "ModelErrorsByType": (1, "timed_out"),
+        "ModelFailureLatency": (400, "sonnet"),
+        "CallsWasted": (1, "sonnet"),
+    }
+
+
+def test_a_call_that_is_surely_not_billed_is_not_wasted() -> None:
+    assert "CallsWasted" not in told(replace(FAILED, billed=Billed.NO))
+
+
+def test_only_a_delivery_that_would_be_paid_twice_is_a_duplicate() -> None:
+    assert told(DeliverySkipped(job="j", why="running_elsewhere")) == {
+        "DuplicatesSuppressed": (1, "")
+    }
+    assert told(DeliverySkipped(job="j", why="over_share")) == {}
+
+
+def test_a_store_is_told_by_its_kind_and_not_by_a_queues_name() -> None:
+    assert told(StoreFailed(store="ledger", operation="x", why="y")) == {
+        "StoreErrors": (1, "ledger")
+    }
+    assert told(StoreFailed(store="chat-jobs", operation="x", why="y")) == {
+        "StoreErrors": (1, "queue")
+    }
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_fault_has_a_failure_class(kind: Kind) -> None:
+    assert kind.value in FAILURES
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b'{"v":2}', b'{"x":1}', b"{}", b'{"prompt":1}', b'{"prompt":"a","prompt":"b"}'],
+)
+def test_every_body_that_is_no_job_is_malformed(body: bytes) -> None:
+    wrong = parse(body, Limits())
+
+    assert isinstance(wrong, Malformed)
+    assert FAILURES[wrong.reason] is Failure.MALFORMED
+
+
+def test_counts_are_added_up_and_latencies_kept() -> None:
+    metrics = Metrics()
+    for value in (3, 1, 2):
+        metrics.add(Measurement("ModelCalls", 1, "sonnet"))
+        metrics.add(Measurement("ModelLatency", value, "sonnet"))
+        metrics.add(Measurement("InFlight", value))
+
+    taken = {one.metric.name: one.values for one in metrics.take()}
+
+    assert taken == {"InFlight": (3, 1, 2), "ModelCalls": (3,), "ModelLatency": (3, 1, 2)}
+
+
+def test_what_was_taken_is_not_told_again() -> None:
+    metrics = Metrics()
+    metrics.add(Measurement("Heartbeat", 1))
+    metrics.take()
+
+    assert metrics.take() == ()
+
+
+def test_series_come_in_the_order_of_the_catalogue() -> None:
+    metrics = Metrics()
+    for name, label in (("CostUsd", "b"), ("CostUsd", "a"), ("Heartbeat", "")):
+        metrics.add(Measurement(name, 1, label))
+
+    order = [(one.metric.name, one.label) for one in metrics.take()]
+
+    assert order == [("Heartbeat", ""), ("CostUsd", "a"), ("CostUsd", "b")]
+
+
+def test_the_catalogue_tells_every_metric_somewhere() -> None:
+    assert all(metric.dimensions for metric in CATALOGUE.values())
+    assert CATALOGUE["ModelErrorsByType"].dimensions == (("Service", "ErrorType"),)
+    assert CATALOGUE["Heartbeat"].dimensions == (("Service",),)
+
+
+def test_names_look_as_cloudwatchs_own_do() -> None:
+    for metric in CATALOGUE.values():
+        assert metric.name.isalnum()
+        assert metric.name[0].isupper()
+        assert metric.meaning.endswith(".")
+        assert metric.unit in Unit
+        assert metric.by in By
+        assert metric.way in Way

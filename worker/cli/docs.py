@@ -1,0 +1,143 @@
+"""The reference pages, written from the code: `python -m worker.cli.docs docs`.
+
+A test fails when a page is not what this writes.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+from worker.core.metrics import CATALOGUE, Failure
+from worker.runtime.telemetry import EVENTS, LEVELS
+from worker.settings_fields import ANY, rows
+
+_MADE: Final = "<!-- Written by `python -m worker.cli.docs docs`; edit the code instead. -->"
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    return {
+        "metrics.md": metrics_page(),
+        "events.md": events_page(),
+        "settings.md": settings_page(),
+    }
+
+
+def metrics_page() -> str:
+    """The metric catalogue."""
+    table = _table(
+        ("Metric", "Unit", "Dimension sets", "When", "Meaning"),
+        (
+            (
+                f"`{metric.name}`",
+                metric.unit.value,
+                " ".join(f"[{', '.join(names)}]" for names in metric.dimensions),
+                metric.when,
+                metric.meaning,
+            )
+            for metric in CATALOGUE.values()
+        ),
+    )
+    classes = ", ".join(f"`{failure.value}`" for failure in Failure)
+    return f"""# Metrics
+
+{_MADE}
+
+Each worker adds up and writes every `metrics.flush_s` seconds to stdout, in
+CloudWatch's embedded metric format; CloudWatch Logs makes metrics of it without
+an agent. Counts are sums over the flush; latencies are all their values, so
+percentiles are true. `Route` and `Target` are names from the settings, and
+`other` for a name that is in none. `ErrorType` is the kind of fault,
+`FailureClass` one of {classes}.
+CloudWatch may take a line in twice: alarm on these numbers, never bill from them.
+
+{table}
+"""
+
+
+def events_page() -> str:
+    """The events, with their fields."""
+    parts = [
+        f"""# Events
+
+{_MADE}
+
+An event is one JSON object on one line of stdout: `at` (seconds since 1970),
+`level`, `event`, `service`, `worker`, and the fields below. `job.settled` is the
+canonical line, one for each delivery that ran. No line holds text of a job or
+an answer, or a receipt. Lines with `_aws` are [metrics](metrics.md).
+"""
+    ]
+    for kind in EVENTS:
+        source = inspect.getsource(kind)
+        notes = dict(re.findall(r"^    (\w+): .*?  # (.*)$", source, re.MULTILINE))
+        table = _table(
+            ("Field", "Type", "Values"),
+            (
+                (f"`{field.name}`", f"`{_type(field.type)}`", notes.get(field.name, ""))
+                for field in fields(kind)
+            ),
+        )
+        doc = inspect.cleandoc(kind.__doc__ or "")
+        parts.append(f"## `{kind.name}` ({LEVELS.get(kind, 'info')})\n\n{doc}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """Every setting, its default and its meaning."""
+    table = _table(
+        ("Environment", "worker.toml", "Default", "Meaning"),
+        (
+            (
+                f"`{row.variable}`",
+                f"`{'.'.join(row.path)}`",
+                "required" if row.required else _default(row.default),
+                row.doc,
+            )
+            for row in rows()
+        ),
+    )
+    return f"""# Settings
+
+{_MADE}
+
+From the environment and from `worker.toml` (or the file that `WORKER_CONFIG` or
+`--config` names); the environment wins. A queue and a model are all that is
+needed. `{ANY}` is a name of your choice, of a-z 0-9 - _. Lists in the environment
+are separated by commas. All `_s` are seconds. A name that is no setting, and
+settings that contradict each other, keep the worker from starting:
+`inference-worker check` explains, and `check --show` prints what is in force.
+AWS credentials, Region and endpoints are the SDK's own (`AWS_REGION`, …).
+
+{table}
+"""
+
+
+def _type(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("worker.core.fault.", "")
+
+
+def _default(value: object) -> str:
+    if value is None or value == "":
+        return "unset"
+    return f"`{int(value) if isinstance(value, float) and value.is_integer() else value}`"
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = (head, ["---"] * len(head), *body)
+    cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def main(folder: Path) -> None:
+    """Write every page."""
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,259 @@
+"""What can be set: names, defaults and the limits of single values.
+
+The docstring under a field is its row in `docs/settings.md`. Rules *between*
+fields are in `settings_rules.py`; where values come from is `settings.py`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
+
+from worker.core.retry import RetryPolicy
+from worker.core.route import Api, Target
+
+DAY_S: Final = 86_400.0
+MIB: Final = 1_048_576
+_TARGET: Final = Target(name="", model="")
+_RETRY: Final = RetryPolicy()
+
+_NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_TABLE: Final = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[!-~]{1,1000}")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_NAMESPACE: Final = re.compile(r"(?!AWS/)[A-Za-z0-9._#:/-]{1,255}")
+_MODEL: Final = re.compile(r"[!-~]{1,2048}")
+
+
+def _matching(pattern: re.Pattern[str], says: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(says)
+        return value
+
+    return AfterValidator(check)
+
+
+def _queue_url(value: str) -> str:
+    parts = urlsplit(value)
+    wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.username
+    if wrong or not _queue_path(parts.path) or parts.query or parts.fragment:
+        msg = "must be the URL of a queue, https://<host>/<account>/<name>, and not its name or ARN"
+        raise ValueError(msg)
+    return value
+
+
+def _queue_path(path: str) -> bool:
+    return re.fullmatch(r"(?:/[A-Za-z0-9_.-]+)+", path) is not None
+
+
+def _split(value: object) -> object:
+    """A list in one environment variable: `a,b`, or JSON for those who like it."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip(' "') for part in value.strip(" []").split(",") if part.strip()]
+
+
+Name = Annotated[
+    str, _matching(_NAME, "must be 1 to 32 characters of a-z 0-9 - and single _ between them")
+]
+QueueUrl = Annotated[str, AfterValidator(_queue_url)]
+BucketName = Annotated[str, _matching(_BUCKET, "must be the name of a bucket")]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)]
+BucketNames = Annotated[tuple[BucketName, ...], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of settings: frozen, and closed to names it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+class QueueSettings(Section):
+    """The queue that jobs come from, and how it is read."""
+
+    url: QueueUrl | None = None
+    """URL of the jobs queue. The one setting, beside `model.id`, without a default."""
+    parked_url: QueueUrl | None = None
+    """URL of the queue for parked jobs; by default the jobs queue's with `-parked` for `-jobs`."""
+    dead_url: QueueUrl | None = None
+    """URL of the dead-letter queue; by default the jobs queue's with `-dead` for `-jobs`."""
+    lease_s: Annotated[float, Field(ge=2, le=43_200, allow_inf_nan=False)] = 90.0
+    """How long a delivery is ours (visibility timeout); renewed while its job runs."""
+    clock_skew_s: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 2.0
+    """How far the clocks of two workers may be apart."""
+    wait_s: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 20.0
+    """How long a receive waits for the first message."""
+    linger_s: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """How long a poller waits for more free slots, where that saves receives."""
+    pollers_max: Annotated[int, Field(ge=1, le=16)] = 4
+    """Receives in flight at once, per lane."""
+
+
+class LaneSettings(Section):
+    """One pair of queues, and the routes whose jobs it carries."""
+
+    url: QueueUrl
+    """URL of the lane's jobs queue."""
+    parked_url: QueueUrl | None = None
+    """URL of its queue for parked jobs; derived as `queue.parked_url` is."""
+    dead_url: QueueUrl | None = None
+    """URL of its dead-letter queue; derived as `queue.dead_url` is."""
+    routes: Names = Field(min_length=1)
+    """Names of the routes whose jobs come through this lane."""
+
+
+class TargetSettings(Section):
+    """A model or inference profile in one Region."""
+
+    id: Annotated[str, _matching(_MODEL, "must be a model id, an inference profile id or an ARN")]
+    """Model id, inference profile id or ARN."""
+    region: str = _TARGET.region
+    """Region of the endpoint; by default the SDK's own."""
+    api: Api = _TARGET.api
+    """Which operation serves it: `auto` streams where answers may be long."""
+    max_tokens: Annotated[int, Field(ge=1)] = _TARGET.max_tokens
+    """The longest answer, for jobs that do not say."""
+    attempt_s: Seconds = _TARGET.attempt_s
+    """The longest that one call may take."""
+    first_token_s: Seconds = _TARGET.first_token_s
+    """The longest wait for a stream's first event; never longer than `attempt_s`."""
+    stall_s: Seconds = _TARGET.stall_s
+    """The longest silence inside a stream; never longer than `attempt_s`."""
+    slow_s: Seconds = _TARGET.slow_s
+    """A success that took longer counts as slow; never longer than `attempt_s`."""
+    min_useful_s: Seconds = _TARGET.min_useful_s
+    """With less time left before its deadline a job is not worth a call."""
+    quality: Annotated[float, Field(ge=0, le=1)] = _TARGET.quality
+    """Compared with a job's `min_quality`."""
+    context_tokens: Annotated[int, Field(ge=0)] = _TARGET.context_tokens
+    """Its context window; a job that is too long tries larger ones only. 0 if unknown."""
+    tier: Literal["", "default", "priority", "flex", "reserved"] = ""
+    """The service tier to ask for."""
+    price_input: Price = _TARGET.price_input
+    """USD per million input tokens, 0 if unknown."""
+    price_output: Price = _TARGET.price_output
+    """USD per million output tokens, 0 if unknown."""
+
+    def target(self, name: str) -> Target:
+        """The core's value. Timers that were not set are cut to `attempt_s`."""
+        return Target(
+            name=name,
+            model=self.id,
+            region=self.region,
+            api=self.api,
+            max_tokens=self.max_tokens,
+            attempt_s=self.attempt_s,
+            first_token_s=min(self.first_token_s, self.attempt_s),
+            stall_s=min(self.stall_s, self.attempt_s),
+            slow_s=min(self.slow_s, self.attempt_s),
+            min_useful_s=min(self.min_useful_s, self.attempt_s),
+            quality=self.quality,
+            context_tokens=self.context_tokens,
+            tier=self.tier,
+            price_input=self.price_input,
+            price_output=self.price_output,
+        )
+
+
+class RouteSettings(Section):
+    """An ordered plan for a kind of job."""
+
+    targets: Names = Field(min_length=1)
+    """Names of targets, the preferred one first; `default` is `model`."""
+    on_open: Literal["park", "fail"] = "park"
+    """What becomes of a job that no target admits."""
+    deadline_s: Seconds | None = None
+    """Deadline of jobs that name none, counted from the first send; unset for never."""
+    park_base_s: Seconds = 5.0
+    """The first park; it doubles with each, up to `park_cap_s`."""
+    park_cap_s: Annotated[float, Field(gt=0, le=900, allow_inf_nan=False)] = 300.0
+    """The longest park."""
+    park_max_s: Annotated[float, Field(gt=0, le=14 * DAY_S, allow_inf_nan=False)] = DAY_S
+    """A job older than this is not parked again: it expires."""
+
+
+class LedgerSettings(Section):
+    """The table where the life of every job is recorded."""
+
+    table: Annotated[str, _matching(_TABLE, "must be the name or ARN of a table")] | None = None
+    """Name of the table; by default `<service>-jobs`."""
+    keep_s: Annotated[float, Field(ge=60, allow_inf_nan=False)] = 14 * DAY_S
+    """How long a finished job stays known; a later duplicate runs again."""
+
+
+class PayloadSettings(Section):
+    """Where requests and answers lie that are too large for a message or a record."""
+
+    bucket: BucketName | None = None
+    """Our bucket; unset switches claim checks off."""
+    allowed_buckets: BucketNames = ()
+    """Further buckets that a job's `payload_ref` may name."""
+    inline_answer_bytes: Annotated[int, Field(ge=0, le=300_000)] = 8192
+    """Answers up to this size lie in the ledger itself."""
+    payload_bytes_max: Annotated[int, Field(ge=1024, le=200_000_000)] = 20_000_000
+    """The largest payload that is fetched."""
+
+
+class RetrySettings(Section):
+    """How a job tries again."""
+
+    attempts: Annotated[int, Field(ge=1)] = _RETRY.attempts
+    """Calls within one delivery, the first included."""
+    attempts_max: Annotated[int, Field(ge=1)] = _RETRY.attempts_max
+    """Charged calls over a job's life, after which it is discarded if it may be the cause."""
+    cap_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _RETRY.cap_s
+    """The longest ceiling of a backoff."""
+    longest_wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _RETRY.longest_wait_s
+    """A longer wait parks the job instead."""
+    budget_per_success: Annotated[float, Field(ge=0, le=10)] = _RETRY.budget_per_success
+    """Retries that each success earns."""
+    budget_max: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _RETRY.budget_max
+    """Retries that can be saved up, and what a new worker starts with."""
+
+    def policy(self) -> RetryPolicy:
+        """The core's value."""
+        return RetryPolicy(**self.model_dump())
+
+
+class MetricsSettings(Section):
+    """Metrics, written to stdout in the embedded metric format."""
+
+    namespace: Annotated[
+        str, _matching(_NAMESPACE, "must be a CloudWatch namespace, not beginning with AWS/")
+    ] = "InferenceWorker"
+    """CloudWatch namespace."""
+    flush_s: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 10.0
+    """How often metrics are written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One pair of queues, and the routes whose jobs it carries."""
+
+    name: str
+    url: str
+    parked_url: str
+    dead_url: str
+    routes: tuple[str, ...]
+
+
+def sibling(url: str, suffix: str) -> str:
+    """The URL of a queue beside `url`.
+
+    >>> sibling("https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs", "parked")
+    'https://sqs.eu-west-1.amazonaws.com/123456789012/chat-parked'
+    >>> sibling("http://127.0.0.1:4566/123456789012/chat", "dead")
+    'http://127.0.0.1:4566/123456789012/chat-dead'
+    """
+    return f"{url.removesuffix('-jobs')}-{suffix}"
+
+
+Service = Annotated[str, _matching(_TOKEN, "must be letters and digits, with . _ - between them")]

@@ -1,0 +1,156 @@
+"""Rules about who names whom: queues, models, targets, routes and lanes."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from worker.settings_fields import variable
+from worker.settings_knobs import Lane
+from worker.settings_model import DEFAULT, Shape
+from worker.settings_problem import Problem, listed
+
+
+def _a_queue_is_named(s: Shape) -> Iterator[Problem]:
+    if not s.lanes and s.queue.url is None:
+        yield Problem(
+            wrong="no queue is named.",
+            advice="There is nothing to take jobs from. Set WORKER_QUEUE__URL to the URL of the "
+            "jobs queue, or `url` under [queue] in worker.toml.",
+        )
+    if s.lanes and s.queue.url is not None:
+        yield Problem(
+            wrong="both a queue and lanes are named.",
+            facts=((variable("queue", "url"), "set"), (variable("lanes"), ", ".join(s.lanes))),
+            advice="Nobody could tell which routes the queue serves. Make the queue a lane with "
+            "its routes, or drop the lanes.",
+        )
+
+
+def _a_model_is_named(s: Shape) -> Iterator[Problem]:
+    if s.model is None and not s.targets:
+        yield Problem(
+            wrong="no model is named.",
+            advice="There is nothing to call. Set WORKER_MODEL__ID to a model id or an inference "
+            "profile id, or `id` under [model] in worker.toml.",
+        )
+
+
+def _target_names_are_unique(s: Shape) -> Iterator[Problem]:
+    if s.model is not None and DEFAULT in s.targets:
+        yield Problem(
+            wrong="two targets are called `default`: [model] and [targets.default].",
+            advice="One of them would never be called. Give the one in [targets] another name.",
+        )
+
+
+def _routes_name_known_targets(s: Shape) -> Iterator[Problem]:
+    known = {*s.targets, *((DEFAULT,) if s.model else ())}
+    for name, route in s.routes.items():
+        unknown = sorted(set(route.targets) - known)
+        at = variable("routes", name, "targets")
+        if unknown:
+            yield Problem(
+                wrong=f"route `{name}` names targets that do not exist: {', '.join(unknown)}.",
+                facts=((at, ", ".join(route.targets)), ("known targets", listed(known))),
+                advice="Its jobs would have nowhere to go. Name one of the known targets, or add "
+                f"[targets.{unknown[0]}].",
+            )
+        if len(set(route.targets)) < len(route.targets):
+            yield Problem(
+                wrong=f"route `{name}` names a target twice.",
+                facts=((at, ", ".join(route.targets)),),
+                advice="A fallback to the same target is none. Name each target once.",
+            )
+
+
+def _lanes_and_routes_agree(s: Shape) -> Iterator[Problem]:
+    known = set(s.route_names())
+    lane_of: dict[str, str] = {}
+    for lane, given in s.lanes.items():
+        at = variable("lanes", lane, "routes")
+        if unknown := sorted(set(given.routes) - known):
+            yield Problem(
+                wrong=f"lane `{lane}` names routes that do not exist: {', '.join(unknown)}.",
+                facts=((at, ", ".join(given.routes)), ("known routes", listed(known))),
+                advice="Name one of the known routes, or add the missing one under [routes].",
+            )
+        for route in given.routes:
+            if route in lane_of:
+                yield Problem(
+                    wrong=f"route `{route}` is in two lanes, `{lane_of[route]}` and `{lane}`.",
+                    advice="Its parked jobs would not know which queue to come back to. Leave it "
+                    "in one lane, or make a second route.",
+                )
+            lane_of[route] = lane
+    if s.lanes and (left := sorted(known - set(lane_of))):
+        yield Problem(
+            wrong=f"no lane carries {listed(left)}.",
+            advice="Jobs of such a route are dead-lettered as `unknown_route` wherever they "
+            "arrive. Add the route to a lane, or remove it.",
+        )
+
+
+def _there_is_a_default_route(s: Shape) -> Iterator[Problem]:
+    if s.routes and DEFAULT not in s.routes:
+        yield Problem(
+            wrong="no route is called `default`.",
+            facts=(("known routes", listed(s.routes)),),
+            advice="A job that names no route is dead-lettered as `unknown_route`. Add "
+            "[routes.default], unless every producer names a route.",
+            fatal=False,
+        )
+
+
+def _queues_are_distinct(s: Shape) -> Iterator[Problem]:
+    used: dict[str, str] = {}
+    may_be_shared = {variable(*at, "dead_url") for at, _ in _lanes_at(s)}
+    for name, url in _queue_urls(s):
+        other = used.setdefault(url, name)
+        if other != name and not {other, name} <= may_be_shared:
+            yield Problem(
+                wrong="one queue has two uses.",
+                facts=((other, "this queue"), (name, "the same")),
+                advice="A worker would take what it has just put away. Give each its own queue.",
+            )
+
+
+def _no_queue_is_fifo(s: Shape) -> Iterator[Problem]:
+    for name, url in _queue_urls(s):
+        if url.endswith(".fifo"):
+            yield Problem(
+                wrong="a FIFO queue is named.",
+                facts=((name, "ends with .fifo"),),
+                advice="FIFO queues know no delay per message, which parking needs, and one slow "
+                "job blocks its group. Use a standard queue.",
+            )
+
+
+def _queue_urls(s: Shape) -> list[tuple[str, str]]:
+    lane_urls = [
+        (variable(*at, role), url)
+        for at, lane in _lanes_at(s)
+        for role, url in (
+            ("url", lane.url),
+            ("parked_url", lane.parked_url),
+            ("dead_url", lane.dead_url),
+        )
+    ]
+    replies = [(variable("replies", name), url) for name, url in s.replies.items()]
+    return [*lane_urls, *replies]
+
+
+def _lanes_at(s: Shape) -> list[tuple[tuple[str, ...], Lane]]:
+    at = (lambda name: ("lanes", name)) if s.lanes else (lambda _: ("queue",))
+    return [(at(lane.name), lane) for lane in s.all_lanes()]
+
+
+_Rule = Callable[[Shape], Iterator[Problem]]
+# What has to hold before targets, routes and lanes can be built at all.
+NAMED: Final[tuple[_Rule, ...]] = (
+    _a_queue_is_named,
+    _a_model_is_named,
+    _target_names_are_unique,
+    _routes_name_known_targets,
+    _lanes_and_routes_agree,
+    _there_is_a_default_route,
+)
+BUILT: Final[tuple[_Rule, ...]] = (_queues_are_distinct, _no_queue_is_fifo)
