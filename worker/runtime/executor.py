@@ -1,6 +1,6 @@
 """The life of one delivery: claim the job, work on it, settle it.
 
-    claim    parse the body; one conditional write makes the job ours, or says why not
+    claim    `claims.py` makes the job ours, or says why not
     work     ask `plan`, do what it says, ask again; ends with a settlement
     settle   `settler.py` writes the ending and tells it
 
@@ -9,23 +9,22 @@ job goes next in `core/route.py`, who may claim in `core/ledger.py`.
 """
 
 import asyncio
-import uuid
 from dataclasses import replace
 from typing import Final, assert_never
 
 from worker.core.answer import Answer
-from worker.core.envelope import parse, parse_payload
-from worker.core.events import AttemptMade, DeliverySkipped, FaultUnknown, StoreFailed
+from worker.core.envelope import parse_payload
+from worker.core.events import AttemptMade, FaultUnknown
 from worker.core.fault import Fault, Kind
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
-from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
 from worker.core.retry import RetryBudget, backoff_s
 from worker.core.route import Call, Degrade, Discard, Park, Release, Route, Target, plan
 from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
 from worker.core.strict_json import Malformed
 from worker.ports import PayloadMissing, Unavailable
-from worker.runtime.flights import Flight, Flights, Phase
+from worker.runtime.claims import Claims
+from worker.runtime.flights import Flight, Phase
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
 from worker.runtime.permits import Permits
@@ -34,9 +33,6 @@ from worker.runtime.trip import Trip
 
 PAYLOAD_TRIES: Final = 3
 SUSPECT_DELAY_S: Final = 5.0
-_ID_CONFLICT: Final = Malformed(
-    "id_conflict", "id", "another job, with another request, has this id"
-)
 
 
 class Executor:
@@ -46,13 +42,13 @@ class Executor:
         self,
         house: House,
         *,
-        flights: Flights,
+        claims: Claims,
         settler: Settler,
         holds: Holds,
         permits: Permits,
     ) -> None:
         self._house = house
-        self._flights = flights
+        self._claims = claims
         self._settler = settler
         self._holds = holds
         self._permits = permits
@@ -62,7 +58,7 @@ class Executor:
 
     async def run(self, flight: Flight) -> None:
         """Claim, work and settle; the slot is the caller's to free."""
-        trip = await self._claim(flight)
+        trip = await self._claims.claim(flight)
         if trip is None:
             return
         try:
@@ -74,102 +70,6 @@ class Executor:
                 self._suspect = None
             if trip.payload_bytes:
                 self._permits.give_back(slots=0, size_bytes=trip.payload_bytes)
-
-    # --- claim -----------------------------------------------------------------
-
-    async def _claim(self, flight: Flight) -> Trip | None:
-        delivery = flight.delivery
-        job = parse(delivery.body, self._house.rules.limits)
-        named = job.id if isinstance(job, Job) else None
-        job_id = named or delivery.job or delivery.message_id
-        digest = job.digest if isinstance(job, Job) else ""
-        if (other := self._flights.holder(job_id)) is not None:
-            if other.digest == digest:
-                self._flights.hand_over(flight, other)
-                self._skip(job_id, "running_here")
-                return None
-            job, job_id = _ID_CONFLICT, delivery.message_id
-        self._flights.board(flight, job_id, digest)
-        claimed = await self._ask_ledger(flight, job_id, job)
-        if isinstance(claimed, Conflict):
-            # The id is taken by another request: this message is a job of its own, and dead.
-            job = _ID_CONFLICT
-            claimed = await self._ask_ledger(flight, delivery.message_id, job)
-        match claimed:
-            case None:
-                return None
-            case Record():
-                flight.record = claimed
-                return self._trip(flight, job, claimed)
-            case Finished(record=record):
-                self._skip(job_id, "finished")
-                await self._settler.settle_late(
-                    flight, job if isinstance(job, Job) else None, record
-                )
-            case RunningElsewhere(lease_left_s=left_s):
-                self._skip(job_id, "running_elsewhere")
-                self._settler.give_back(flight, delay_s=left_s + self._house.roll())
-            case Conflict():
-                # Two foreign claims under one MessageId cannot be; give it back, and look again.
-                self._settler.give_back(flight, delay_s=SUSPECT_DELAY_S)
-            case _:
-                assert_never(claimed)
-        return None
-
-    async def _ask_ledger(
-        self, flight: Flight, job_id: str, job: Job | Malformed
-    ) -> Record | Finished | RunningElsewhere | Conflict | None:
-        delivery = flight.delivery
-        now = asyncio.get_running_loop().time()
-        sent_at = delivery.sent_at if delivery.first_sent_at is None else delivery.first_sent_at
-        ask = Claim(
-            job=job_id,
-            owner=self._house.rules.worker,
-            nonce=uuid.uuid4().hex,
-            doorbell=delivery.message_id,
-            # Both leases lapse together, so a crash costs one wait and not two.
-            lease_s=max(1.0, flight.lease_until - now),
-            digest=job.digest if isinstance(job, Job) else "",
-            sent_at=sent_at,
-            route=job.route if isinstance(job, Job) else "",
-            tenant=(job.tenant if isinstance(job, Job) else "") or delivery.tenant,
-            own_doorbell=delivery.doorbell,
-        )
-        for tried in (1, 2):
-            try:
-                claimed = await self._house.ledger.claim(ask)
-            except Unavailable as error:
-                if tried == 1 and not error.local:
-                    continue  # once more with the same nonce: its answer may only have been lost
-                self._out_of_reach(error, "claim")
-                self._settler.give_back(flight, delay_s=self._holds.hold(error.store))
-                return None
-            self._holds.lift("ledger")
-            return claimed
-        msg = "the second try returns"
-        raise AssertionError(msg)
-
-    def _trip(self, flight: Flight, job: Job | Malformed, record: Record) -> Trip:
-        parsed = job if isinstance(job, Job) else None
-        route = self._house.rules.routes.get(parsed.route) if parsed else None
-        deadline_at = parsed.deadline(record.sent_at) if parsed else None
-        if deadline_at is None and route is not None and route.deadline_s is not None:
-            deadline_at = record.sent_at + route.deadline_s
-        at = self._house.at()
-        if route is not None:
-            longest_s = route.retry.attempts * max(t.attempt_s for t in route.targets)
-            if deadline_at is not None:
-                longest_s = min(longest_s, max(0.0, deadline_at - at))
-            flight.may_last_until = asyncio.get_running_loop().time() + longest_s
-        return Trip(
-            job=parsed,
-            malformed=job if isinstance(job, Malformed) else None,
-            record=record,
-            route=route,
-            started_at=at,
-            deadline_at=deadline_at,
-            attempts=record.attempts - 1,  # the claim charged one call before it was made
-        )
 
     # --- work ------------------------------------------------------------------
 
@@ -244,7 +144,7 @@ class Executor:
             except PayloadMissing:
                 return Dead(reason="payload_missing", detail="payload_ref.uri: no such object")
             except Unavailable as error:
-                self._out_of_reach(error, "get")
+                self._holds.out_of_reach(error, "get")
                 if error.local:
                     return Released(why="local", delay_s=self._holds.hold(error.store))
                 await asyncio.sleep(backoff_s(tried, self._house.roll(), base_s=0.5, cap_s=5.0))
@@ -346,12 +246,3 @@ class Executor:
             return Dead(reason=reason)
         fault = trip.tried[-1][1]
         return Dead(reason=reason, detail=fault.message, code=fault.code)
-
-    def _out_of_reach(self, error: Unavailable, operation: str) -> None:
-        if error.network:
-            now = asyncio.get_running_loop().time()
-            self._holds.local_cause.unreachable(error.store, now)
-        self._house.tell(StoreFailed(store=error.store, operation=operation, why=error.why))
-
-    def _skip(self, job_id: str, why: str) -> None:
-        self._house.tell(DeliverySkipped(job=job_id, why=why))

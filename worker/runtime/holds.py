@@ -7,11 +7,11 @@ what is received then could only be given back.
 import asyncio
 from typing import Final
 
-from worker.core.events import IntakeHeld
+from worker.core.events import IntakeHeld, StoreFailed
 from worker.core.guards import LocalCauseGuard
 from worker.core.retry import backoff_s
 from worker.core.route import Hold, Take, intake
-from worker.ports import Tell
+from worker.ports import Tell, Unavailable
 
 FIRST_S: Final = 1.0
 LONGEST_S: Final = 30.0
@@ -37,6 +37,12 @@ class Holds:
         self._until[why] = now + for_s
         self._tell(IntakeHeld(why=why, for_s=round(for_s, 3)))
         return for_s
+
+    def out_of_reach(self, error: Unavailable, operation: str) -> None:
+        """Tell that a service failed us, and ask whether the cause is our own network."""
+        if error.network:
+            self.local_cause.unreachable(error.store, asyncio.get_running_loop().time())
+        self._tell(StoreFailed(store=error.store, operation=operation, why=error.why))
 
     def lift(self, why: str) -> None:
         """The cause is gone."""

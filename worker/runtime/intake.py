@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from worker.core.events import DeliverySkipped, StoreFailed
+from worker.core.events import DeliverySkipped
 from worker.core.fairness import RETURNS_MAX, over_share
 from worker.core.route import Hold
 from worker.ports import Delivery, Queue, Unavailable
@@ -101,9 +101,7 @@ class Intake:
         try:
             deliveries = await queue.receive(most, wait_s=wait_s, lease_s=rules.lease_s)
         except Unavailable as error:
-            self._house.tell(StoreFailed(store=queue.name, operation="receive", why=error.why))
-            if error.network:
-                self._holds.local_cause.unreachable("queue", loop.time())
+            self._holds.out_of_reach(error, "receive")
             self._holds.hold("credentials" if error.local else "queue")
         else:
             self._holds.lift("queue")

@@ -16,6 +16,7 @@ from typing import Final
 
 from worker.core.events import DrainEnded, DrainStarted, FlightFailed, WorkerStarted
 from worker.runtime.acks import Acks
+from worker.runtime.claims import Claims
 from worker.runtime.executor import Executor
 from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.heartbeat import Heartbeat
@@ -55,10 +56,11 @@ class Supervisor:
         )
         self._acks = Acks(house.tell)
         self._holds = Holds(house.tell)
+        settler = Settler(house, self._acks)
         self._executor = Executor(
             house,
-            flights=self.flights,
-            settler=Settler(house, self._acks),
+            claims=Claims(house, flights=self.flights, settler=settler, holds=self._holds),
+            settler=settler,
             holds=self._holds,
             permits=self._permits,
         )

@@ -1,0 +1,134 @@
+"""Claims: parse the body, and one conditional write makes the job ours, or says why not.
+
+Whatever the ledger refuses needs no run here: the job is finished, runs already,
+or belongs to somebody else. Each refusal is seen to before `claim` returns.
+"""
+
+import asyncio
+import uuid
+from typing import Final, assert_never
+
+from worker.core.envelope import parse
+from worker.core.events import DeliverySkipped
+from worker.core.job import Job
+from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
+from worker.core.strict_json import Malformed
+from worker.ports import Unavailable
+from worker.runtime.flights import Flight, Flights
+from worker.runtime.holds import Holds
+from worker.runtime.house import House
+from worker.runtime.settler import Settler
+from worker.runtime.trip import Trip
+
+FOREIGN_DELAY_S: Final = 5.0
+_ID_CONFLICT: Final = Malformed(
+    "id_conflict", "id", "another job, with another request, has this id"
+)
+
+
+class Claims:
+    """Claims jobs for one process."""
+
+    def __init__(self, house: House, *, flights: Flights, settler: Settler, holds: Holds) -> None:
+        self._house = house
+        self._flights = flights
+        self._settler = settler
+        self._holds = holds
+
+    async def claim(self, flight: Flight) -> Trip | None:
+        """Make the flight's job ours; None if there is nothing to run, and all is seen to."""
+        delivery = flight.delivery
+        job = parse(delivery.body, self._house.rules.limits)
+        named = job.id if isinstance(job, Job) else None
+        job_id = named or delivery.job or delivery.message_id
+        digest = job.digest if isinstance(job, Job) else ""
+        if (other := self._flights.holder(job_id)) is not None:
+            if other.digest == digest:
+                self._flights.hand_over(flight, other)
+                self._skip(job_id, "running_here")
+                return None
+            job, job_id = _ID_CONFLICT, delivery.message_id
+        self._flights.board(flight, job_id, digest)
+        claimed = await self._ask_ledger(flight, job_id, job)
+        if isinstance(claimed, Conflict):
+            # The id is taken by another request: this message is a job of its own, and dead.
+            job = _ID_CONFLICT
+            claimed = await self._ask_ledger(flight, delivery.message_id, job)
+        match claimed:
+            case None:
+                return None
+            case Record():
+                flight.record = claimed
+                return self._trip(flight, job, claimed)
+            case Finished(record=record):
+                self._skip(job_id, "finished")
+                await self._settler.settle_late(
+                    flight, job if isinstance(job, Job) else None, record
+                )
+            case RunningElsewhere(lease_left_s=left_s):
+                self._skip(job_id, "running_elsewhere")
+                self._settler.give_back(flight, delay_s=left_s + self._house.roll())
+            case Conflict():
+                # Two foreign claims under one MessageId cannot be; give it back, and look again.
+                self._settler.give_back(flight, delay_s=FOREIGN_DELAY_S)
+            case _:
+                assert_never(claimed)
+        return None
+
+    async def _ask_ledger(
+        self, flight: Flight, job_id: str, job: Job | Malformed
+    ) -> Record | Finished | RunningElsewhere | Conflict | None:
+        delivery = flight.delivery
+        now = asyncio.get_running_loop().time()
+        sent_at = delivery.sent_at if delivery.first_sent_at is None else delivery.first_sent_at
+        ask = Claim(
+            job=job_id,
+            owner=self._house.rules.worker,
+            nonce=uuid.uuid4().hex,
+            doorbell=delivery.message_id,
+            # Both leases lapse together, so a crash costs one wait and not two.
+            lease_s=max(1.0, flight.lease_until - now),
+            digest=job.digest if isinstance(job, Job) else "",
+            sent_at=sent_at,
+            route=job.route if isinstance(job, Job) else "",
+            tenant=(job.tenant if isinstance(job, Job) else "") or delivery.tenant,
+            own_doorbell=delivery.doorbell,
+        )
+        for tried in (1, 2):
+            try:
+                claimed = await self._house.ledger.claim(ask)
+            except Unavailable as error:
+                if tried == 1 and not error.local:
+                    continue  # once more with the same nonce: its answer may only have been lost
+                self._holds.out_of_reach(error, "claim")
+                self._settler.give_back(flight, delay_s=self._holds.hold(error.store))
+                return None
+            self._holds.lift("ledger")
+            return claimed
+        msg = "the second try returns"
+        raise AssertionError(msg)
+
+    def _trip(self, flight: Flight, job: Job | Malformed, record: Record) -> Trip:
+        parsed = job if isinstance(job, Job) else None
+        route = self._house.rules.routes.get(parsed.route) if parsed else None
+        deadline_at = parsed.deadline(record.sent_at) if parsed else None
+        if deadline_at is None and route is not None and route.deadline_s is not None:
+            deadline_at = record.sent_at + route.deadline_s
+        at = self._house.at()
+        if route is not None:
+            longest_s = route.retry.attempts * max(t.attempt_s for t in route.targets)
+            if deadline_at is not None:
+                longest_s = min(longest_s, max(0.0, deadline_at - at))
+            flight.may_last_until = asyncio.get_running_loop().time() + longest_s
+        return Trip(
+            job=parsed,
+            malformed=job if isinstance(job, Malformed) else None,
+            record=record,
+            route=route,
+            started_at=at,
+            deadline_at=deadline_at,
+            attempts=record.attempts - 1,  # the claim charged one call before it was made
+        )
+
+    def _skip(self, job_id: str, why: str) -> None:
+        self._house.tell(DeliverySkipped(job=job_id, why=why))
