@@ -1,0 +1,1 @@
+"""The embedded stack: queues, tables, objects and models on one loopback port."""
