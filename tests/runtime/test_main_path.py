@@ -347,6 +347,24 @@ def test_a_claim_whose_answer_was_lost_is_asked_for_again_and_costs_nothing() ->
     assert world.ledger.records["job-1"].fence == 1
 
 
+def test_a_claim_that_was_given_up_may_stand_and_is_taken_up_again() -> None:
+    world = World()
+
+    async def main() -> JobSettled:
+        world.submit(id="job-1", prompt="Hello.")
+        worker = LivingWorker(world, "w1")
+        claims = iter([Mishap(when="after"), Mishap(when="after")])
+        worker.wire.plan = lambda call: next(claims, None) if call.operation == "claim" else None
+        await until_quiet(world)
+        await worker.drain()
+        return worker.told.of(JobSettled)[0]
+
+    event = in_virtual_time(main())
+
+    assert (event.settlement, event.attempts, event.crashes) == ("answered", 1, 0)
+    assert world.ledger.records["job-1"].fence == 1
+
+
 def test_five_rejections_in_a_row_speak_against_the_target_and_not_the_jobs() -> None:
     world = World()
     world.model.mood = always(REJECTED, 0.1)

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from worker.core.events import JobSettled
+from worker.core.answer import Answer
+from worker.core.events import FlightFailed, JobSettled
+from worker.core.fault import Fault
 from worker.core.ledger import State
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import ModelCall, Reply, always, answer
@@ -89,3 +91,27 @@ def test_suspects_wait_for_each_other_without_a_charge() -> None:
     waits = [event for event in events if event.reason == "suspect_waits"]
     assert waits
     assert all((event.settlement, event.crashes) == ("parked", 1) for event in waits)
+
+
+def test_a_job_that_breaks_our_own_code_is_dead_after_three_runs() -> None:
+    world = World()
+
+    class Broken:
+        async def call(self, *_: object, **__: object) -> Answer | Fault:
+            world.model.started["job-1"] += 1
+            msg = "the text of a job"
+            raise ZeroDivisionError(msg)
+
+    async def main() -> LivingWorker:
+        world.submit(id="job-1", prompt="Hello.")
+        worker = LivingWorker(world, "w1", house={"model": Broken()})
+        await until_quiet(world)
+        await worker.drain()
+        return worker
+
+    worker = in_virtual_time(main())
+
+    failures = worker.told.of(FlightFailed)
+    assert [event.error for event in failures] == ["ZeroDivisionError"] * 3
+    assert all(event.where.startswith("test_poison.py:") for event in failures)
+    assert world.ledger.records["job-1"].reason == "crash_loop"

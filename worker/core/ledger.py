@@ -103,7 +103,7 @@ class Record:
         job: The job's id.
         fence: Number of the latest claim; only its holder may write.
         generation: Number of redrives.
-        owner: The worker process that claimed last (a boot id, not a host name).
+        owner: The worker process that claimed last (a boot id), for people.
         nonce: The claim that wrote last; tells an ambiguous write of ours from a rival's.
         lease_until: When the claim lapses, seconds since 1970.
         attempts: Charged model calls. A park, a drain or a throttle is none.
@@ -211,10 +211,6 @@ def claim(old: Record | None, ask: Claim, at: float, *, skew_s: float) -> Record
             return Finished(old)
         case State.QUEUED | State.PARKED | State.INTERRUPTED:
             return _claimed(old, ask, at)
-        case State.RUNNING if old.owner == ask.owner:
-            # The caller runs a job once at a time, so this is a claim of ours
-            # whose answer never came. Nothing ran under it: no crash.
-            return _claimed(replace(old, attempts=old.attempts - 1), ask, at)
         case State.RUNNING if at > old.lease_until + skew_s:
             return _claimed(replace(old, crashes=old.crashes + 1), ask, at)
         case State.RUNNING:
@@ -243,7 +239,8 @@ def _claimed(old: Record, ask: Claim, at: float) -> Record:
         nonce=ask.nonce,
         lease_until=at + ask.lease_s,
         attempts=old.attempts + 1,
-        doorbells=old.doorbells | {ask.doorbell},
+        # A worker's own doorbell is never taken for a redrive, so it need not be known.
+        doorbells=old.doorbells if ask.own_doorbell else old.doorbells | {ask.doorbell},
         digest=ask.digest,
         route=ask.route,
         tenant=ask.tenant,

@@ -99,6 +99,7 @@ class Seen:
         left_s: Seconds to the deadline; None if there is none.
         min_quality: The lowest quality that the job accepts.
         on_open: The job's own policy, or None.
+        degrade_after_s: For the policy `degrade_after`: the age from which it degrades.
     """
 
     tried: tuple[tuple[str, Fault], ...] = ()
@@ -108,6 +109,7 @@ class Seen:
     left_s: float | None = None
     min_quality: float = 0.0
     on_open: str | None = None
+    degrade_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +226,7 @@ def _after_fault(
             return Degrade(handler=route.degraded[0], why=fault.kind)
         case Ending.DISCARD:
             return Discard(reason=fault.kind)
-        case Ending.PARK:
+        case Ending.PARK:  # pragma: no branch  (closed enum)
             at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
             return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
 
@@ -277,7 +279,8 @@ def _wait(
     policy = seen.on_open or route.on_open
     if policy == "fail":
         return Discard(reason=why)
-    if policy.startswith("degrade") and route.degraded:
+    patient_s = seen.degrade_after_s if policy == "degrade_after" else None
+    if policy.startswith("degrade") and route.degraded and seen.age_s >= (patient_s or 0.0):
         return Degrade(handler=route.degraded[0], why=why)
     if seen.age_s > route.park_max_s:
         return Discard(reason="expired")

@@ -6,6 +6,7 @@ or belongs to somebody else. Each refusal is seen to before `claim` returns.
 
 import asyncio
 import uuid
+from collections import OrderedDict
 from typing import Final, assert_never
 
 from worker.core.envelope import parse
@@ -21,6 +22,7 @@ from worker.runtime.settler import Settler
 from worker.runtime.trip import Trip
 
 FOREIGN_DELAY_S: Final = 5.0
+UNHEARD_MAX: Final = 1_000
 _ID_CONFLICT: Final = Malformed(
     "id_conflict", "id", "another job, with another request, has this id"
 )
@@ -34,6 +36,8 @@ class Claims:
         self._flights = flights
         self._settler = settler
         self._holds = holds
+        # Nonces of claims that we gave up on: one of them may stand, and then it is ours.
+        self._unheard: OrderedDict[str, str] = OrderedDict()
 
     async def claim(self, flight: Flight) -> Trip | None:
         """Make the flight's job ours; None if there is nothing to run, and all is seen to."""
@@ -80,11 +84,13 @@ class Claims:
     ) -> Record | Finished | RunningElsewhere | Conflict | None:
         delivery = flight.delivery
         now = asyncio.get_running_loop().time()
+        if (unheard := self._unheard.pop(job_id, "")) != "":
+            flight.extend_at = now  # that claim's lease began long ago
         sent_at = delivery.sent_at if delivery.first_sent_at is None else delivery.first_sent_at
         ask = Claim(
             job=job_id,
             owner=self._house.rules.worker,
-            nonce=uuid.uuid4().hex,
+            nonce=unheard or uuid.uuid4().hex,
             doorbell=delivery.message_id,
             # Both leases lapse together, so a crash costs one wait and not two.
             lease_s=max(1.0, flight.lease_until - now),
@@ -101,6 +107,9 @@ class Claims:
                 if tried == 1 and not error.local:
                     continue  # once more with the same nonce: its answer may only have been lost
                 self._holds.out_of_reach(error, "claim")
+                self._unheard[job_id] = ask.nonce
+                if len(self._unheard) > UNHEARD_MAX:
+                    self._unheard.popitem(last=False)
                 self._settler.give_back(flight, delay_s=self._holds.hold(error.store))
                 return None
             self._holds.lift("ledger")

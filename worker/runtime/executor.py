@@ -98,9 +98,7 @@ class Executor:
 
     def _unfit(self, flight: Flight, trip: Trip) -> Dead | None:
         if trip.malformed is not None:
-            wrong = trip.malformed
-            detail = f"{wrong.field}: {wrong.detail}" if wrong.field else wrong.detail
-            return Dead(reason=wrong.reason, detail=detail)
+            return Dead(reason=trip.malformed.reason, detail=_where(trip.malformed))
         if trip.record.crashes >= self._house.rules.crashes_max:
             return Dead(
                 reason="crash_loop",
@@ -155,7 +153,8 @@ class Executor:
     def _read_payload(self, payload: bytes, ref: PayloadRef) -> Request | Dead:
         request = parse_payload(payload, ref, self._house.rules.limits)
         if isinstance(request, Malformed):
-            return Dead(reason=request.reason, detail=f"{request.field}: {request.detail}")
+            inside = "" if request.reason == "payload_mismatch" else "payload_ref: "
+            return Dead(reason=request.reason, detail=f"{inside}{_where(request)}")
         return request
 
     async def _call_until_settled(
@@ -178,7 +177,7 @@ class Executor:
                     return Parked(delay_s=delay_s, why=why)
                 case Degrade(handler=name, why=why):
                     degraded = await house.handlers[name].answer(job, request)
-                    if degraded is not None:
+                    if degraded is not None and degraded.quality >= job.min_quality:
                         return Degraded(answer=degraded, handler=name, why=why)
                     route = replace(route, degraded=route.degraded[1:])
                 case Discard(reason=reason):
@@ -246,3 +245,7 @@ class Executor:
             return Dead(reason=reason)
         fault = trip.tried[-1][1]
         return Dead(reason=reason, detail=fault.message, code=fault.code)
+
+
+def _where(wrong: Malformed) -> str:
+    return f"{wrong.field}: {wrong.detail}" if wrong.field else wrong.detail

@@ -53,6 +53,7 @@ class Trip:
             left_s=None if self.deadline_at is None else self.deadline_at - at,
             min_quality=self.job.min_quality if self.job else 0.0,
             on_open=self.job.on_open if self.job else None,
+            degrade_after_s=self.job.degrade_after_s if self.job else None,
         )
 
     def came_back(self, target: Target, outcome: Answer | Fault, duration_s: float) -> Attempt:

@@ -1,0 +1,341 @@
+"""Bugs that we plant ourselves: a test suite that nothing can fail tests nothing.
+
+Each is a small lie in the core, and the core's tests must not believe it.
+It is told in a copy of the package; the tests then run against the copy, in a
+process of their own. Text that is no longer in the source fails loudly: plant
+the bug anew where the rule lives now.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pytest
+
+REPO: Final = Path(__file__).parent.parent.parent
+AT_ONCE: Final = min(4, os.cpu_count() or 1)
+LIMIT_S: Final = 120
+FAILED: Final = 1  # pytest's own code for "tests ran, and some failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A lie: in `module`, `old` becomes `new`, and `tests` must notice."""
+
+    name: str
+    module: str
+    tests: str
+    old: str
+    new: str
+
+
+LEDGER: Final = "test_ledger_model.py::LedgerTest"  # the lives, not the single moves
+
+BUGS: Final = (
+    Bug(
+        "a claim does not raise the fence",
+        "ledger",
+        LEDGER,
+        "fence=old.fence + 1,",
+        "fence=old.fence,",
+    ),
+    Bug(
+        "a finish asks for no fence",
+        "ledger",
+        LEDGER,
+        "old is None or (old.fence, old.nonce) != (held.fence, held.nonce)",
+        "old is None",
+    ),
+    Bug(
+        "a finish asks for no nonce",
+        "ledger",
+        "test_ledger.py",
+        "(old.fence, old.nonce) != (held.fence, held.nonce)",
+        "old.fence != held.fence",
+    ),
+    Bug(
+        "a lapsed lease is no crash",
+        "ledger",
+        LEDGER,
+        "replace(old, crashes=old.crashes + 1)",
+        "old",
+    ),
+    Bug(
+        "a lease lapses by the claimer's clock alone",
+        "ledger",
+        LEDGER,
+        "at > old.lease_until + skew_s",
+        "at > old.lease_until",
+    ),
+    Bug(
+        "a redrive keeps the counters of the old life",
+        "ledger",
+        LEDGER,
+        "Record(job=old.job, state=State.DEAD),",
+        "old,",
+    ),
+    Bug(
+        "a redrive is no new generation",
+        "ledger",
+        LEDGER,
+        "generation=old.generation + 1,",
+        "generation=old.generation,",
+    ),
+    Bug(
+        "a redrive forgets the messages of the old life",
+        "ledger",
+        LEDGER,
+        "        doorbells=old.doorbells,\n",
+        "",
+    ),
+    Bug(
+        "a parked doorbell wakes the dead",
+        "ledger",
+        LEDGER,
+        "not ask.own_doorbell and ",
+        "",
+    ),
+    Bug(
+        "a late duplicate wakes the dead",
+        "ledger",
+        LEDGER,
+        " and ask.doorbell not in old.doorbells:",
+        ":",
+    ),
+    Bug(
+        "an id may be taken for another request",
+        "ledger",
+        LEDGER,
+        "if old.digest and ask.digest != old.digest:",
+        "if not old.job:",
+    ),
+    Bug(
+        "a claim that went unheard is charged twice",
+        "ledger",
+        LEDGER,
+        "attempts=old.attempts - 1",
+        "attempts=old.attempts",
+    ),
+    Bug(
+        "a repeated claim is a new one",
+        "ledger",
+        LEDGER,
+        "old.state is State.RUNNING and old.nonce == ask.nonce",
+        "old.state is State.QUEUED and old.nonce == ask.nonce",
+    ),
+    Bug(
+        "a holder may change its mind",
+        "ledger",
+        LEDGER,
+        "    if old.state is not State.RUNNING:\n        return Stale(old)\n    assert (old.state",
+        "    assert (State.RUNNING",
+    ),
+    Bug(
+        "an ending repeated is refused",
+        "ledger",
+        LEDGER,
+        "if old.state is ending.state:",
+        "if old.state is ending.state and not ending.told:",
+    ),
+    Bug(
+        "a job past its deadline is called",
+        "route",
+        "test_route.py",
+        "seen.left_s is not None and seen.left_s <= 0",
+        "seen.left_s is not None and seen.left_s < -1e9",
+    ),
+    Bug(
+        "a call may outlast its deadline",
+        "route",
+        "test_route.py",
+        "bound_s = min(target.attempt_s, left_s)",
+        "bound_s = target.attempt_s",
+    ),
+    Bug(
+        "a wait costs no time",
+        "route",
+        "test_route.py",
+        "seen.left_s - wait_s",
+        "seen.left_s",
+    ),
+    Bug(
+        "quality does not matter",
+        "route",
+        "test_route.py",
+        "worthy = [t for t in route.targets if t.quality >= seen.min_quality]",
+        "worthy = list(route.targets)",
+    ),
+    Bug(
+        "a retry needs no budget",
+        "route",
+        "test_route.py",
+        "if call is not None and call.spends <= budget:",
+        "if call is not None:",
+    ),
+    Bug(
+        "parked jobs come back together",
+        "route",
+        "test_route.py",
+        "low_s + roll * (high_s - low_s)",
+        "low_s",
+    ),
+    Bug(
+        "a park is longer than SQS can delay",
+        "route",
+        "test_route.py",
+        "min(900.0, low_s",
+        "min(9000.0, low_s",
+    ),
+    Bug(
+        "a park outlasts the deadline",
+        "route",
+        "test_route.py",
+        "if delay_s > seen.left_s - shortest_s:",
+        "if delay_s > seen.left_s + shortest_s:",
+    ),
+    Bug(
+        "an outage wears a job out",
+        "route",
+        "test_route.py",
+        "if reaction.wears_out and seen.attempts",
+        "if seen.attempts",
+    ),
+    Bug(
+        "poison is never found",
+        "route",
+        "test_route.py",
+        "return len(hung) > 1",
+        "return len(hung) > 2",
+    ),
+    Bug(
+        "a rejected job is tried again",
+        "fault",
+        "test_route.py",
+        "vote=Vote.IGNORE, again=Again.NEVER, ending=Ending.DISCARD",
+        "vote=Vote.IGNORE, again=Again.SAME, ending=Ending.DISCARD",
+    ),
+    Bug(
+        "a wrong setting kills jobs",
+        "fault",
+        "test_route.py",
+        "MISCONFIGURED: Reaction(\n"
+        "            vote=Vote.QUARANTINE, again=Again.OTHER, ending=Ending.PARK",
+        "MISCONFIGURED: Reaction(\n"
+        "            vote=Vote.QUARANTINE, again=Again.OTHER, ending=Ending.DISCARD",
+    ),
+    Bug(
+        "quotation marks inside a quotation end it",
+        "fault",
+        "test_fault.py",
+        "{text[last.end() :] if paired else ''}",
+        "{text[marks[min(1, len(marks) - 1)].end() :]}",
+    ),
+    Bug(
+        "a backoff has no jitter",
+        "retry",
+        "test_retry.py",
+        "return roll * min(",
+        "return 0.5 * min(",
+    ),
+    Bug(
+        "the retry budget never runs dry",
+        "retry",
+        "test_retry.py",
+        "        self.tokens -= cost\n",
+        "",
+    ),
+    Bug(
+        "one job rejected five times accuses its target",
+        "guards",
+        "test_guards.py",
+        "rejected.add(job)",
+        "rejected.add(f'{job} {len(rejected)}')",
+    ),
+    Bug(
+        "a key given twice is read",
+        "strict_json",
+        "test_strict_json.py",
+        '_given_twice(body) if body.count(b":") != keys else None',
+        "None",
+    ),
+    Bug(
+        "an abyss hides behind a second key",
+        "strict_json",
+        "test_strict_json.py",
+        "except RecursionError:",
+        "except ZeroDivisionError:",
+    ),
+    Bug(
+        "what is wrong is told with the value",
+        "envelope",
+        "test_envelope.py",
+        "raise _invalid(name, says)",
+        "raise _invalid(name, f'{says}, not {value}')",
+    ),
+    Bug(
+        "the digest covers conditions too",
+        "envelope",
+        "test_envelope.py",
+        'for k in (*_REQUEST, "payload_ref") if k in tree',
+        'for k in (*_REQUEST, "payload_ref", "metadata") if k in tree',
+    ),
+)
+
+
+def run(bug: Bug | None, tests: str) -> subprocess.CompletedProcess[str]:
+    """The tests of the core against a copy of it, with `bug` planted."""
+    with TemporaryDirectory(prefix="planted-") as folder:
+        copy = Path(folder)
+        shutil.copytree(
+            REPO / "worker" / "core",
+            copy / "worker" / "core",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        shutil.copy(REPO / "worker" / "__init__.py", copy / "worker")
+        if bug is not None:
+            path = copy / "worker" / "core" / f"{bug.module}.py"
+            source = path.read_text(encoding="utf-8")
+            assert source.count(bug.old) == 1, (
+                f"{bug.name!r} cannot be planted: {bug.old!r} stands {source.count(bug.old)} "
+                f"times in worker/core/{bug.module}.py. Plant it anew where the rule lives now."
+            )
+            path.write_text(source.replace(bug.old, bug.new), encoding="utf-8")
+        command = [
+            *(sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--tb=line"),
+            *("-p", "no:cacheprovider", "--hypothesis-profile=planted"),
+            *("-c", str(REPO / "pyproject.toml"), "--rootdir", str(REPO)),
+            *("-o", f"pythonpath={copy}"),
+            *(str(REPO / "tests" / "core" / name) for name in tests.split()),
+        ]
+        env = os.environ | {"PYTHONPATH": str(copy)}
+        return subprocess.run(  # noqa: S603  (our own interpreter, our own arguments)
+            command, cwd=copy, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+
+
+@cache
+def runs() -> dict[str, "Future[subprocess.CompletedProcess[str]]"]:
+    """Every run, started once, a few at a time; "" is the core without a bug."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    clean = pool.submit(run, None, " ".join(sorted({bug.tests for bug in BUGS})))
+    return {"": clean} | {bug.name: pool.submit(run, bug, bug.tests) for bug in BUGS}
+
+
+def test_the_core_itself_passes() -> None:
+    honest = runs()[""].result()
+
+    assert honest.returncode == 0, honest.stdout
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_planted_bug_is_found(bug: Bug) -> None:
+    planted = runs()[bug.name].result()
+
+    assert planted.returncode == FAILED, f"nobody noticed that {bug.name}:\n{planted.stdout}"
