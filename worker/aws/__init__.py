@@ -1,0 +1,1 @@
+"""The real ports: one AWS service per file. Never imports the runtime."""

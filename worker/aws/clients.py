@@ -1,0 +1,100 @@
+"""The SDK's clients, opened from one session and closed together.
+
+Each has the pool and the timers of its use. Two for SQS: on a shared pool a delete
+would wait behind the long polls. No client retries where a repeated request does
+harm: a receive whose answer was lost would hide more messages, a ledger write is
+settled by its nonce, and a model call is paid for.
+
+Endpoints come from the SDK's own environment (`AWS_ENDPOINT_URL_SQS` and so on).
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import get_session
+
+from worker.aws.bedrock import bedrock_config
+from worker.aws.sqs import WAIT_MAX_S
+
+USER_AGENT: Final = "inference-worker"
+CONNECT_S: Final = 3.0
+DYNAMODB_POOL_MAX: Final = 64
+CONTROL_POOL_MIN: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """Open clients. `bedrock` has one for each Region, "" for the SDK's own Region."""
+
+    sqs_poll: Any
+    sqs_control: Any
+    dynamodb: Any
+    s3: Any
+    bedrock: Mapping[str, Any]
+
+
+@asynccontextmanager
+async def open_clients(
+    *,
+    session: Any = None,
+    pollers: int,
+    slots: int,
+    regions: Collection[str] = (),
+    bedrock_pool: int | None = None,
+    bedrock_read_s: float = 130.0,
+) -> AsyncIterator[Clients]:
+    """Open every client that a worker needs.
+
+    Args:
+        session: An `aiobotocore` or an `aioboto3` session; a new one when None.
+        pollers: Long polls at a time, over all queues.
+        slots: Jobs in hand at a time.
+        regions: Where models are called; "" for the SDK's own Region.
+        bedrock_pool: Connections per Region, by default one per slot and two to spare.
+        bedrock_read_s: The backstop behind the attempts' own timers, in seconds.
+    """
+    create = creator(get_session() if session is None else session)
+    pool = slots + 2 if bedrock_pool is None else bedrock_pool
+    async with AsyncExitStack() as stack:
+
+        async def opened(service: str, config: AioConfig, region: str = "") -> Any:
+            where = {"region_name": region} if region else {}
+            return await stack.enter_async_context(create(service, config=config, **where))
+
+        bedrock = {
+            region: await opened("bedrock-runtime", bedrock_config(pool, bedrock_read_s), region)
+            for region in dict.fromkeys(regions)
+        }
+        yield Clients(
+            sqs_poll=await opened("sqs", _config(pollers + 2, read_s=WAIT_MAX_S + 5, tries=1)),
+            sqs_control=await opened(
+                "sqs", _config(max(CONTROL_POOL_MIN, slots // 4), read_s=5, tries=3)
+            ),
+            dynamodb=await opened(
+                "dynamodb", _config(min(slots + 2, DYNAMODB_POOL_MAX), read_s=3, tries=1)
+            ),
+            s3=await opened("s3", _config(10, read_s=20, tries=3)),
+            bedrock=bedrock,
+        )
+
+
+def creator(session: Any) -> Any:
+    """The method that makes clients: aioboto3 calls it `client`, aiobotocore `create_client`."""
+    return getattr(session, "create_client", None) or session.client
+
+
+def _config(pool: int, *, read_s: float, tries: int) -> AioConfig:
+    return AioConfig(
+        http_session_cls=AIOHTTPSession,
+        connect_timeout=CONNECT_S,
+        read_timeout=read_s,
+        max_pool_connections=pool,
+        # `total_max_attempts`, for the environment cannot raise it.
+        retries={"mode": "standard", "total_max_attempts": tries},
+        parameter_validation=False,  # all our calls are under test
+        user_agent=USER_AGENT,
+    )

@@ -1,0 +1,131 @@
+"""How a `Record` lies in DynamoDB.
+
+An item costs a write unit for every started KiB, names included: what has its
+default value is left out, the history is one JSON text, a small result is binary.
+`ttl` is there on final records only, for DynamoDB's own time to live.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import orjson
+
+from worker.core.fault import Billed, Kind
+from worker.core.ledger import Attempt, Record, State
+
+Item = dict[str, dict[str, Any]]
+
+KEY: Final = "job"
+TTL: Final = "ttl"
+
+
+class Unreadable(ValueError):
+    """The item is no record of ours, or one of a later version."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One type of attribute: DynamoDB's letter for it, and the way there and back."""
+
+    letter: str
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _write_history(history: tuple[Attempt, ...]) -> str:
+    rows = [
+        {name: value for name, value in asdict(row).items() if value != _ROW_DEFAULTS[name]}
+        for row in history
+    ]
+    return orjson.dumps(rows).decode()
+
+
+def _read_history(text: str) -> tuple[Attempt, ...]:
+    return tuple(_read_row(row) for row in orjson.loads(text))
+
+
+def _read_row(row: Mapping[str, Any]) -> Attempt:
+    known = {name: value for name, value in row.items() if name in _ROW_DEFAULTS}
+    if "kind" in known:
+        known["kind"] = Kind(known["kind"])
+    if "billed" in known:
+        known["billed"] = Billed(known["billed"])
+    return Attempt(**known)
+
+
+_TEXT: Final = _Form("S", str, _same)
+_WHOLE: Final = _Form("N", str, int)
+_SECONDS: Final = _Form("N", repr, float)  # repr is the shortest text that reads back the same
+_FORMS: Final[Mapping[str, _Form]] = {
+    "job": _TEXT,
+    "state": _Form("S", str, State),
+    "fence": _WHOLE,
+    "generation": _WHOLE,
+    "owner": _TEXT,
+    "nonce": _TEXT,
+    "lease_until": _SECONDS,
+    "attempts": _WHOLE,
+    "parks": _WHOLE,
+    "interruptions": _WHOLE,
+    "crashes": _WHOLE,
+    "doorbells": _Form("SS", sorted, frozenset),
+    "digest": _TEXT,
+    "sent_at": _SECONDS,
+    "route": _TEXT,
+    "tenant": _TEXT,
+    "history": _Form("S", _write_history, _read_history),
+    "not_before": _SECONDS,
+    "reason": _TEXT,
+    "fingerprint": _TEXT,
+    "result": _Form("B", _same, bytes),
+    "result_ref": _TEXT,
+    "told": _Form("BOOL", _same, bool),
+    "finished_at": _SECONDS,
+}
+_DEFAULTS: Final = {field.name: field.default for field in fields(Record)}
+_ROW_DEFAULTS: Final = {field.name: field.default for field in fields(Attempt)}
+# A claim sets `sent_at` where there is none, so 0 must not look like none.
+_ALWAYS: Final = frozenset({"job", "state", "sent_at"})
+assert set(_FORMS) == set(_DEFAULTS), "every field of a record has its form"
+
+
+def attribute(name: str, value: Any) -> dict[str, Any]:
+    """One field's value, as DynamoDB has it."""
+    form = _FORMS[name]
+    return {form.letter: form.write(value)}
+
+
+def encode(record: Record, *, keep_s: float) -> Item:
+    """The whole item; a final record is kept for `keep_s` seconds after its end."""
+    item = {
+        name: attribute(name, value)
+        for name in _FORMS
+        if (value := getattr(record, name)) != _DEFAULTS[name] or name in _ALWAYS
+    }
+    if record.state.final and record.finished_at is not None:
+        item[TTL] = {"N": str(math.ceil(record.finished_at + keep_s))}
+    return item
+
+
+def decode(item: Item) -> Record:
+    """The record; attributes that we do not know are passed over.
+
+    Raises:
+        Unreadable: It is none.
+    """
+    try:
+        values = {
+            name: form.read(item[name][form.letter])
+            for name, form in _FORMS.items()
+            if name in item
+        }
+        return Record(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{type(error).__name__} in a stored record"
+        raise Unreadable(msg) from None
