@@ -211,9 +211,9 @@ def built(at: Path, **modules: str) -> Path:
         ("core__job", "from .. import ports", "ports is above core"),
         ("ports", "from worker.settings import Settings", "Only wiring and cli"),
         ("ports", "from .runtime import intake", "runtime is above ports"),
-        ("settings_model", "import worker.runtime.intake", "runtime is above settings"),
+        ("settings__model", "import worker.runtime.intake", "runtime is above settings"),
         ("runtime__intake", "from worker.aws import sqs", "stay apart"),
-        ("runtime__intake", "from worker.settings_model import x", "Only wiring and cli"),
+        ("runtime__intake", "from worker.settings.model import x", "Only wiring and cli"),
         ("runtime__intake", "import botocore.session", "runtime does without botocore"),
         ("runtime__intake", "from worker.sim.clock import x", "sim is above runtime"),
         ("runtime__deep__x", "from ...aws import sqs", "stay apart"),
@@ -252,7 +252,7 @@ def test_an_import_through_a_wall_is_caught(
         ("sim__world", "from worker.runtime.supervisor import x"),
         ("local__resources", "from worker.aws.sqs import x\nimport aiohttp.web"),
         ("client_send", "from worker.aws.sqs import x\nfrom worker.client_prepare import y"),
-        ("settings_model", "from worker.settings_names import x\nimport pydantic"),
+        ("settings__model", "from worker.settings.names import x\nimport pydantic"),
         ("wiring", "from worker.settings import x\nfrom worker.local.stack import y"),
         ("cli__run", "from worker.wiring import x\nfrom worker.settings import y\nimport typer"),
         ("main", "from worker.cli import main"),
@@ -269,7 +269,7 @@ def test_an_import_down_the_stairs_is_welcome(tmp_path: Path, module: str, sourc
 
 @pytest.mark.parametrize("module", ["attic", "attic__box", "corex", "core_x__y"])
 def test_a_module_without_a_floor_is_caught(tmp_path: Path, module: str) -> None:
-    house = built(tmp_path, core__job="", settings_names="", **{module: ""})
+    house = built(tmp_path, core__job="", settings__names="", **{module: ""})
 
     found = strangers(house)
 

@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker import settings_fields, settings_knobs, settings_model, settings_problem
 from worker.core.retry import RetryPolicy
 from worker.core.route import Target
-from worker.settings import Lane, Settings, SettingsError, load, load_all
-from worker.settings_fields import nearest, rows
-from worker.settings_knobs import RetrySettings, TargetSettings
+from worker.settings import (
+    Lane,
+    Settings,
+    SettingsError,
+    fields,
+    knobs,
+    load,
+    load_all,
+    model,
+    problem,
+)
+from worker.settings.fields import nearest, rows
+from worker.settings.knobs import RetrySettings, TargetSettings
 
 EXAMPLE = Path(__file__).parent.parent / "worker.example.toml"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
@@ -524,8 +533,6 @@ def test_no_two_settings_have_one_name() -> None:
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
-@pytest.mark.parametrize(
-    "module", [settings_fields, settings_knobs, settings_model, settings_problem]
-)
+@pytest.mark.parametrize("module", [fields, knobs, model, problem])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from worker.settings import Loaded, Problem, Settings, SettingsError, load_all
-from worker.settings_fields import ANY, rows, variable
+from worker.settings.fields import ANY, rows, variable
 
 
 def loaded(config: Path | None) -> Loaded:

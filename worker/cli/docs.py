@@ -13,7 +13,7 @@ from typing import Final
 
 from worker.core.metrics import CATALOGUE, Failure
 from worker.runtime.telemetry import EVENTS, LEVELS
-from worker.settings_fields import ANY, rows
+from worker.settings.fields import ANY, rows
 
 _MADE: Final = "<!-- Written by `python -m worker.cli.docs docs`; edit the code instead. -->"
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from worker.settings_fields import variable
-from worker.settings_knobs import Lane
-from worker.settings_model import DEFAULT, Shape
-from worker.settings_problem import Problem, listed
+from worker.settings.fields import variable
+from worker.settings.knobs import Lane
+from worker.settings.model import DEFAULT, Shape
+from worker.settings.problem import Problem, listed
 
 
 def _a_queue_is_named(s: Shape) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """What can be set: names, defaults and the limits of single values.
 
 The docstring under a field is its row in `docs/settings.md`. Rules *between*
-fields are in `settings_rules.py`; where values come from is `settings.py`.
+fields are in `rules.py` and `names.py`; where values come from is `load.py`.
 """
 
 import re

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final
 
-from worker.settings_fields import variable
-from worker.settings_knobs import DAY_S, MIB, TargetSettings
-from worker.settings_model import Shape
-from worker.settings_names import BUILT, NAMED
-from worker.settings_problem import Problem, listed
+from worker.settings.fields import variable
+from worker.settings.knobs import DAY_S, MIB, TargetSettings
+from worker.settings.model import Shape
+from worker.settings.names import BUILT, NAMED
+from worker.settings.problem import Problem, listed
 
 LEASE_USUAL_S: Final = 10.0
 RECEIVE_BYTES: Final = 10 * MIB  # ten messages of the largest size

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.core.job import Limits
 from worker.core.route import Route, Target
-from worker.settings_knobs import (
+from worker.settings.knobs import (
     MIB,
     Lane,
     LaneSettings,

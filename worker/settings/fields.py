@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from worker.settings_model import PREFIX, Shape
+from worker.settings.model import PREFIX, Shape
 
 ANY: Final = "<name>"  # stands in a path for a name that the user chooses
 CONFIG: Final = "WORKER_CONFIG"  # where the file is: the one variable that is no setting

@@ -21,13 +21,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
-from worker.settings_fields import CONFIG, doc_of, given, nearest, variable
-from worker.settings_knobs import Lane
-from worker.settings_model import PREFIX, Shape
-from worker.settings_problem import Problem, SettingsError
-from worker.settings_rules import problems
-
-__all__ = ["Lane", "Loaded", "Problem", "Settings", "SettingsError", "load", "load_all"]
+from worker.settings.fields import CONFIG, doc_of, given, nearest, variable
+from worker.settings.model import PREFIX, Shape
+from worker.settings.problem import Problem, SettingsError
+from worker.settings.rules import problems
 
 DEFAULT_FILE: Final = "worker.toml"
 
