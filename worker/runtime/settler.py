@@ -77,6 +77,8 @@ class Settler:
         mark = ""
         if isinstance(ended, Dead):
             mark = fingerprint(ended.reason, ended.code, normalised(ended.detail))
+        # One good call is told by the result itself; whatever came before it is kept.
+        plain = not (isinstance(ended, Dead) or trip.tried or trip.record.history)
         told = not isinstance(ended, Dead) and (trip.job is None or trip.job.reply_to is None)
         ending = Ending(
             state=_STATES[type(ended)],
@@ -84,7 +86,7 @@ class Settler:
             parks=trip.record.parks,
             interruptions=trip.record.interruptions,
             crashes=trip.record.crashes if isinstance(ended, Dead) else 0,
-            history=self._history(trip) if trip.tried or isinstance(ended, Dead) else (),
+            history=() if plain else self._history(trip),
             reason=ended.reason if isinstance(ended, Dead) else "",
             fingerprint=mark,
             result=where[0],

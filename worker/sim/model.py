@@ -8,7 +8,7 @@ target, the job, or at how many calls are under way.
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer, Usage
@@ -17,6 +17,8 @@ from worker.core.job import Request
 from worker.core.route import Target
 from worker.ports import Unavailable
 from worker.sim.wire import Wire
+
+Outcome = Answer | Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class ModelCall:
 class Reply:
     """What comes of a call, and after how many seconds (`inf`: never)."""
 
-    outcome: Answer | Fault
+    outcome: Outcome
     latency_s: float = 1.0
 
 
@@ -58,7 +60,7 @@ def answer(text: str = "An answer.", *, input_tokens: int = 10, output_tokens: i
     )
 
 
-def always(outcome: Answer | Fault, latency_s: float = 1.0) -> Mood:
+def always(outcome: Outcome, latency_s: float = 1.0) -> Mood:
     """The same for every call."""
     reply = Reply(outcome, latency_s)
     return lambda _: reply
@@ -80,6 +82,7 @@ class ScriptedModel:
         completed: Calls whose outcome reached the caller, by job.
         in_flight: Calls under way now; `in_flight_max` is the most there ever were.
         cancelled: Calls that were cancelled on the way.
+        targets: Names of the targets, in the order in which they were called.
     """
 
     mood: Mood = field(default_factory=lambda: always(answer()))
@@ -88,46 +91,31 @@ class ScriptedModel:
     in_flight: int = 0
     in_flight_max: int = 0
     cancelled: int = 0
+    targets: list[str] = field(default_factory=list)
 
     def seen_by(self, wire: Wire | None = None) -> "ModelHandle":
         """The model as one worker sees it."""
         return ModelHandle(self, wire or Wire())
 
-    def targets_called(self) -> Sequence[str]:
-        """Names of the targets, in the order in which they were called."""
-        return self._targets
-
-    _targets: list[str] = field(default_factory=list)
-
-    async def _serve(
-        self, target: Target, request: Request, job: str, attempt: int, bound_s: float
-    ) -> Answer | Fault:
+    async def _serve(self, target: Target, request: Request, job: str, attempt: int) -> Outcome:
         self.started[job] += 1
-        self._targets.append(target.name)
+        self.targets.append(target.name)
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
+        call = ModelCall(
+            target=target,
+            request=request,
+            job=job,
+            attempt=attempt,
+            now=asyncio.get_running_loop().time(),
+            number=self.started[job],
+            in_flight=self.in_flight,
+        )
         try:
-            reply = self.mood(
-                ModelCall(
-                    target=target,
-                    request=request,
-                    job=job,
-                    attempt=attempt,
-                    now=asyncio.get_running_loop().time(),
-                    number=self.started[job],
-                    in_flight=self.in_flight,
-                )
-            )
-            await asyncio.sleep(min(reply.latency_s, bound_s))
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
+            reply = self.mood(call)
+            await asyncio.sleep(reply.latency_s)
         finally:
             self.in_flight -= 1
-        if reply.latency_s > bound_s:
-            return Fault(
-                kind=Kind.TIMED_OUT, code="TimeoutError", timer="attempt", billed=Billed.MAYBE
-            )
         return reply.outcome
 
 
@@ -140,20 +128,27 @@ class ModelHandle:
 
     async def call(
         self, target: Target, request: Request, *, job: str, attempt: int, bound_s: float
-    ) -> Answer | Fault:
+    ) -> Outcome:
         assert 0 < bound_s < math.inf, f"every call is bounded, not by {bound_s}"
 
-        async def do() -> Answer | Fault:
-            return await self._model._serve(target, request, job, attempt, bound_s)  # noqa: SLF001
+        billed = Billed.NO
+
+        async def do() -> Outcome:
+            nonlocal billed
+            billed = Billed.MAYBE
+            return await self._model._serve(target, request, job, attempt)  # noqa: SLF001
 
         try:
             async with asyncio.timeout(bound_s):
                 outcome = await self._wire.call("model", "call", do)
+        except asyncio.CancelledError:
+            self._model.cancelled += 1
+            raise
         except TimeoutError:
-            return Fault(kind=Kind.TIMED_OUT, code="TimeoutError", timer="attempt")
+            return Fault(kind=Kind.TIMED_OUT, code="TimeoutError", timer="attempt", billed=billed)
         except Unavailable as lost:
             if lost.network:
                 return Fault(kind=Kind.UNREACHABLE, code="EndpointConnectionError")
-            return Fault(kind=Kind.UNAVAILABLE, code="ConnectionClosedError", billed=Billed.MAYBE)
+            return Fault(kind=Kind.UNAVAILABLE, code="ConnectionClosedError", billed=billed)
         self._model.completed[job] += 1
         return outcome

@@ -69,6 +69,8 @@ class _Message:
 class MemoryQueue:
     """One queue's state. Workers see it through `seen_by`; producers and tests `put`.
 
+    Every method needs a running loop, whose time is the queue's.
+
     Attributes:
         name: What logs and metrics call it.
         dead: Where messages go that were received too often; None for nowhere.
@@ -153,7 +155,7 @@ class MemoryQueue:
         while self._hidden and self._hidden[0][0] <= now:
             _, _, move, message = heapq.heappop(self._hidden)
             self._visible.append((move, message))
-        taken: list[Delivery] = []
+        taken: list[_Message] = []
         while self._visible and len(taken) < most:
             move, message = self._visible.popleft()
             if self._messages.get(message.id) is not message or message.move != move:
@@ -161,11 +163,12 @@ class MemoryQueue:
             if self.dead is not None and message.receives >= self.receives_max:
                 self._bury(message, self.dead)
                 continue
+            taken.append(message)
+        for message in taken:
             message.receives += 1
             message.received_at = now
             self._place(message, visible_at=now + lease_s)
-            taken.append(_delivery(self, message))
-        return taken
+        return [_delivery(self, message) for message in taken]
 
     def _bury(self, message: _Message, dead: "MemoryQueue") -> None:
         del self._messages[message.id]

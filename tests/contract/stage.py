@@ -1,0 +1,164 @@
+"""Two stages for every suite: the twin in virtual time, and the adapter on the local stack.
+
+A test is a function of one port, and a stage runs it. What only one of the two can
+do is in a file of its own.
+
+Where the environment names endpoints already (`AWS_ENDPOINT_URL_SQS` and so on), the
+adapters are run against those, with an aioboto3 session if that is installed.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import pytest
+from aiobotocore.session import get_session
+
+from worker.aws.clients import creator
+from worker.aws.ledger import DynamoLedger
+from worker.aws.payloads import S3Payloads
+from worker.aws.sqs import SqsQueue
+from worker.local.resources import Resources, create_resources
+from worker.local.stack import LocalStack, new_account
+from worker.ports import Ledger, Payloads, Queue
+from worker.sim.clock import EPOCH, in_virtual_time
+from worker.sim.memory import MemoryLedger, MemoryPayloads, MemoryQueue
+
+T = TypeVar("T")
+
+try:
+    import aioboto3
+except ImportError:
+    aioboto3 = None
+
+_LOADER = get_session().get_component("data_loader")  # its cache saves most of a client's making
+
+SKEW_S = 5.0
+KEEP_S = 3600.0
+RECEIVES_MAX = 2
+HANGS_S = 120.0  # a test that takes so long never ends
+STAGES = ("twin", "aws")
+
+
+@dataclass
+class Clock:
+    """The wall clock of a ledger under test: it moves when the test says so."""
+
+    now: float = EPOCH
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Queues:
+    """`jobs` gives a message out `RECEIVES_MAX` times, then it goes to `dead`."""
+
+    jobs: Queue
+    dead: Queue
+
+
+@dataclass(frozen=True)
+class Open:
+    """An open stack, its resources, and plain clients of the SDK's own making."""
+
+    own_stack: LocalStack | None
+    session: Any
+    resources: Resources
+    sqs: Any
+    dynamodb: Any
+    s3: Any
+
+    @property
+    def stack(self) -> LocalStack:
+        if self.own_stack is None:
+            pytest.skip("the stack is not ours to break")
+        return self.own_stack
+
+
+@asynccontextmanager
+async def local_stack() -> AsyncIterator[Open]:
+    if "AWS_ENDPOINT_URL_SQS" in os.environ:
+        async with opened(None) as given:
+            yield given
+        return
+    async with LocalStack() as stack:
+        with patch.dict(os.environ, stack.environment()):
+            async with opened(stack) as given:
+                yield given
+
+
+@asynccontextmanager
+async def opened(stack: LocalStack | None) -> AsyncIterator[Open]:
+    plain = get_session()
+    plain.register_component("data_loader", _LOADER)
+    session = plain if aioboto3 is None else aioboto3.Session(botocore_session=plain)
+    create = creator(session)
+    resources = await create_resources(plain, f"contract-{new_account()}")
+    async with create("sqs") as sqs, create("dynamodb") as dynamodb, create("s3") as s3:
+        yield Open(stack, session, resources, sqs, dynamodb, s3)
+
+
+def on_aws(test: Callable[[Open], Awaitable[T]]) -> T:
+    """Run a test of an adapter alone."""
+
+    async def main() -> T:
+        async with asyncio.timeout(HANGS_S), local_stack() as given:
+            return await test(given)
+
+    return asyncio.run(main())
+
+
+def on_queues(stage: str, test: Callable[[Queues], Awaitable[None]]) -> None:
+    async def twin() -> None:
+        dead = MemoryQueue(name="dead")
+        jobs = MemoryQueue(name="jobs", dead=dead, receives_max=RECEIVES_MAX)
+        await test(Queues(jobs.seen_by(), dead.seen_by()))
+
+    async def aws(given: Open) -> None:
+        redrive = f'{{"deadLetterTargetArn":"{given.resources.dead_arn}","maxReceiveCount":2}}'
+        made = await given.sqs.create_queue(
+            QueueName=f"{given.resources.name}-twice", Attributes={"RedrivePolicy": redrive}
+        )
+        urls = (made["QueueUrl"], given.resources.dead_url)
+        await test(Queues(*(SqsQueue(given.sqs, given.sqs, url) for url in urls)))
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+def on_ledger(stage: str, test: Callable[[Ledger, Clock], Awaitable[None]]) -> None:
+    clock = Clock()
+
+    async def twin() -> None:
+        await test(MemoryLedger(skew_s=SKEW_S, at=clock).seen_by(), clock)
+
+    async def aws(given: Open) -> None:
+        await test(dynamo_ledger(given, clock), clock)
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+def dynamo_ledger(given: Open, clock: Clock, client: Any = None) -> DynamoLedger:
+    return DynamoLedger(
+        client or given.dynamodb,
+        given.resources.table,
+        skew_s=SKEW_S,
+        keep_s=KEEP_S,
+        at=clock,
+    )
+
+
+def on_payloads(stage: str, test: Callable[[Payloads, str], Awaitable[None]]) -> None:
+    async def twin() -> None:
+        payloads = MemoryPayloads()
+        await test(payloads.seen_by(), payloads.bucket)
+
+    async def aws(given: Open) -> None:
+        bucket = given.resources.bucket
+        await test(S3Payloads(given.s3, bucket), bucket)
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
