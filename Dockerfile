@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+# The worker's image. Nothing is written at run time: it runs with a read-only root
+# file system and no volume, as a user without a name or a home.
+#
+#   docker build -t inference-worker .
+#   docker run --read-only --cap-drop ALL --env-file worker.env inference-worker
+#   docker run --read-only --env-file worker.env inference-worker check
+
+ARG PYTHON=python:3.11-slim
+
+FROM ${PYTHON} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+RUN python -m venv --without-pip /opt/worker
+COPY requirements/run.txt deploy/build.txt deploy/prune_botocore.py ./
+# The versions that the tests ran, by their hashes. The build's own tools stay in this stage.
+RUN pip install --require-hashes -r build.txt \
+ && pip --python /opt/worker/bin/python install --require-hashes --no-compile -r run.txt
+RUN /opt/worker/bin/python prune_botocore.py
+COPY pyproject.toml README.md ./
+COPY worker worker
+# Compiled here, once: a container that cannot write would compile at every start (0.4 CPU s).
+# Hash-based bytecode needs no look at the sources' dates, which a layer may change.
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+ && pip --python /opt/worker/bin/python install --no-deps --no-compile dist/*.whl \
+ && /opt/worker/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/worker/lib
+
+FROM ${PYTHON}
+COPY --from=build /opt/worker /opt/worker
+ENV PATH=/opt/worker/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONFAULTHANDLER=1
+# A number, so that `runAsNonRoot` can be checked without a look into /etc/passwd.
+USER 65532:65532
+WORKDIR /
+STOPSIGNAL SIGTERM
+# The worker is process 1 and hears SIGTERM itself: no shell stands between.
+ENTRYPOINT ["inference-worker"]
+CMD ["run"]
