@@ -1,0 +1,176 @@
+"""What can be seen from outside: the ledger by Scan, the queues, the model's own count.
+
+Plain SDK calls and no code of the worker's, so that a mistake of the worker's is
+not repeated here. All endpoints come from the environment.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from aiobotocore.session import get_session
+from pydantic import TypeAdapter
+
+from worker.cli.demo.facts import Calls, Letter, Row
+from worker.local.control import PREFIX, MoodOrder, MoodsOrder
+from worker.local.moods import Mood
+
+STREAM: Final = "ConverseStream"
+# A glance leaves out the results, which are most of an item.
+_GLANCE: Final = {
+    "ProjectionExpression": "#job, #state, #owner, #fence, #finished_at",
+    "ExpressionAttributeNames": {
+        f"#{name}": name for name in ("job", "state", "owner", "fence", "finished_at")
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where to look."""
+
+    url: str
+    table: str
+    jobs_url: str
+    parked_url: str
+    dead_url: str
+
+
+@dataclass(slots=True)
+class Watch:
+    """Eyes on the stack. `rewritten` are jobs whose final record was seen to change."""
+
+    place: Place
+    sqs: Any
+    dynamodb: Any
+    http: aiohttp.ClientSession
+    looks: int = 0
+    rewritten: set[str] = field(default_factory=set)
+    _versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, place: Place) -> AsyncIterator[Self]:
+        """Open clients of our own, and close them on leaving."""
+        session = get_session()
+        async with AsyncExitStack() as stack:
+            sqs = await stack.enter_async_context(session.create_client("sqs"))
+            dynamodb = await stack.enter_async_context(session.create_client("dynamodb"))
+            http = await stack.enter_async_context(aiohttp.ClientSession(raise_for_status=True))
+            yield cls(place, sqs, dynamodb, http)
+
+    async def set_mood(self, mood: Mood) -> None:
+        """Tell the stand-in how its models behave."""
+        body = TypeAdapter(MoodsOrder).dump_json(MoodsOrder((MoodOrder(mood),)))
+        async with self.http.put(f"{self.place.url}{PREFIX}moods", data=body) as answer:
+            await answer.read()
+
+    async def calls(self) -> Calls:
+        """Every model call that reached the stand-in so far."""
+        async with self.http.get(f"{self.place.url}{PREFIX}stats") as answer:
+            seen = orjson.loads(await answer.read())["bedrock"]
+        return Calls(
+            total=seen["total"],
+            by_ending=seen["by_outcome"],
+            by_job=seen["calls_by_job"],
+            streamed=sum(t["calls"] for t in seen["by_target"] if t["operation"] == STREAM),
+        )
+
+    async def glance(self) -> dict[str, Row]:
+        """The ledger without its results; notes final records that have changed."""
+        return await self._scan(_GLANCE)
+
+    async def ledger(self) -> dict[str, Row]:
+        """The whole ledger, results included."""
+        return await self._scan({})
+
+    async def depth(self) -> dict[str, int]:
+        """Messages in the queues for work: visible, in somebody's hands, or delayed."""
+        urls = {"jobs queue": self.place.jobs_url, "parked queue": self.place.parked_url}
+        counts = await asyncio.gather(*(self._count(url) for url in urls.values()))
+        return dict(zip(urls, counts, strict=True))
+
+    async def take_letters(self) -> tuple[Letter, ...]:
+        """Every dead letter; they are gone from the queue afterwards."""
+        letters: list[Letter] = []
+        while True:
+            answer = await self.sqs.receive_message(
+                QueueUrl=self.place.dead_url,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+            )
+            if not (messages := answer.get("Messages", ())):
+                return tuple(letters)
+            for message in messages:
+                letters.append(_letter(message))
+                await self.sqs.delete_message(
+                    QueueUrl=self.place.dead_url, ReceiptHandle=message["ReceiptHandle"]
+                )
+
+    async def send_raw(self, body: str) -> str:
+        """Send a message as anybody could, and return its MessageId."""
+        sent = await self.sqs.send_message(QueueUrl=self.place.jobs_url, MessageBody=body)
+        message_id: str = sent["MessageId"]
+        return message_id
+
+    async def _scan(self, what: Mapping[str, Any]) -> dict[str, Row]:
+        rows: dict[str, Row] = {}
+        after: dict[str, Any] = {}
+        while True:
+            page = await self.dynamodb.scan(
+                TableName=self.place.table, ConsistentRead=True, **what, **after
+            )
+            for item in page["Items"]:
+                row = _row(item)
+                rows[row.job] = row
+            if "LastEvaluatedKey" not in page:
+                break
+            after = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        self.looks += 1
+        for job, row in rows.items():
+            if self._versions.get(job, row.version) != row.version:
+                self.rewritten.add(job)
+            if row.final:
+                self._versions.setdefault(job, row.version)
+        return rows
+
+    async def _count(self, url: str) -> int:
+        kinds = ("", "NotVisible", "Delayed")
+        names = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
+        answer = await self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+
+def _row(item: Mapping[str, Mapping[str, Any]]) -> Row:
+    def text(name: str) -> str:
+        return "".join(str(value) for value in item.get(name, {}).values())
+
+    return Row(
+        job=item["job"]["S"],
+        state=item["state"]["S"],
+        owner=text("owner"),
+        version=(text("state"), text("fence"), text("finished_at")),
+        reason=text("reason"),
+        interruptions=int(text("interruptions") or 0),
+        crashes=int(text("crashes") or 0),
+        envelope=orjson.loads(item["result"]["B"]) if "result" in item else {},
+    )
+
+
+def _letter(message: Mapping[str, Any]) -> Letter:
+    told = {
+        name: attribute["StringValue"]
+        for name, attribute in message.get("MessageAttributes", {}).items()
+    }
+    story = orjson.loads(told.get("iw-dead", "{}"))
+    return Letter(
+        job=told.get("iw-job", message["MessageId"]),
+        reason=told.get("iw-reason", ""),
+        fingerprint=told.get("iw-fingerprint", ""),
+        detail=story.get("detail", ""),
+        body=message["Body"],
+    )
