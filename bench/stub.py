@@ -46,8 +46,9 @@ class Updates:
     def update(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one UpdateItem, and return its answer."""
         key = ask["Key"]
-        item = self.items.setdefault(_key_text(ask["TableName"], key), dict(key))
-        before = dict(item)
+        text = _key_text(ask["TableName"], key)
+        before = dict(self.items.get(text, {}))
+        item = self.items.setdefault(text, dict(key))
         names = ask.get("ExpressionAttributeNames", {})
         values = ask.get("ExpressionAttributeValues", {})
         for verb, clauses in _parsed(ask.get("UpdateExpression", "")):
@@ -62,7 +63,7 @@ class Updates:
         match ask.get("ReturnValues"):
             case "ALL_NEW":
                 return {"Attributes": item}
-            case "ALL_OLD":
+            case "ALL_OLD" if before:
                 return {"Attributes": before}
             case _:
                 return {}

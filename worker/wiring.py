@@ -7,6 +7,7 @@ for programs that bring a session of their own:
 """
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -128,6 +129,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
         house = _house(settings, rules, clients, telemetry, protection)
         supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run))
         in_hand.append(supervisor)
+        # The SDK's models are a million objects that never die: no use to look at each again.
+        gc.collect()
+        gc.freeze()
         return await supervisor.run()
 
 

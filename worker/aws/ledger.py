@@ -14,7 +14,7 @@ nonce in the item says whether the first one stands.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -36,7 +36,6 @@ _THROTTLED: Final = frozenset(
 # An item that is equal in these is the one that we saw. A renewal changes only the
 # lease, and a late `mark_told` only that.
 _IDENTITY: Final = ("state", "fence", "nonce", "lease_until", "told")
-_HELD: Final = ("state", "fence", "nonce")
 _ENDED: Final = (
     "state",
     "attempts",
@@ -54,6 +53,7 @@ _ENDED: Final = (
     "finished_at",
     TTL,
 )
+_ENDED_ALWAYS: Final = frozenset({"lease_until", TTL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,13 @@ class DynamoLedger:
         self._at = at
 
     async def claim(self, ask: Claim) -> Record | Refusal:
-        answer = await self._update(ask.job, _claiming(ask, self._at()))
+        at = self._at()
+        # The old item costs less to send and to read than the new one: mostly there is none.
+        answer = await self._update(ask.job, _claiming(ask, at), returns="ALL_OLD")
+        if not isinstance(answer, _Refused):
+            claimed = ledger.claim(_read(answer) if answer else None, ask, at, skew_s=self._skew_s)
+            assert isinstance(claimed, Record), "what was written may be written"
+            return claimed
         for _ in range(RACES_MAX):
             if not isinstance(answer, _Refused):
                 return _read(answer)
@@ -108,17 +114,19 @@ class DynamoLedger:
         return not isinstance(await self._update(held.job, change), _Refused)
 
     async def finish(self, held: Record, ending: Ending) -> Record | Stale:
-        running = replace(held, state=State.RUNNING)
-        new = ledger.finish(running, running, ending, self._at())
+        assert held.state is State.RUNNING, "only a claim is finished"
+        new = ledger.finish(held, held, ending, self._at())
         assert isinstance(new, Record), "nothing is stale beside itself"
         change = _Change()
         item = encode(new, keep_s=self._keep_s)
         for name in _ENDED:
-            change.put(name, item.get(name))
+            # While the fence holds nobody else has written; only the lease may have been renewed.
+            if name in _ENDED_ALWAYS or getattr(new, name) != getattr(held, name):
+                change.put(name, item.get(name))
         change.require_held(held, State.RUNNING)
         answer = await self._update(held.job, change)
         if not isinstance(answer, _Refused):
-            return _read(answer)
+            return new
         old = None if answer.item is None else _read(answer.item)
         kept = ledger.finish(old, held, ending, self._at())
         assert kept is old or isinstance(kept, Stale), "what may be written was refused"
@@ -148,11 +156,13 @@ class DynamoLedger:
             raise Unavailable(store="ledger", why="UnprocessedKeys")
         return found
 
-    async def _update(self, job: str, change: "_Change") -> Item | _Refused:
+    async def _update(
+        self, job: str, change: "_Change", *, returns: str = "NONE"
+    ) -> Item | _Refused:
         return await self._write(
             self._client.update_item,
             Key={KEY: attribute(KEY, job)},
-            ReturnValues="ALL_NEW",
+            ReturnValues=returns,
             **change.parameters(),
         )
 
@@ -254,8 +264,9 @@ class _Change:
 
     def require_held(self, held: Record, state: State) -> None:
         """The claim that `held` is of still holds the job, or has ended it as `state`."""
-        for name in _HELD:
-            self.require(name, attribute(name, getattr(replace(held, state=state), name)))
+        self.require("state", attribute("state", state))
+        self.require("fence", attribute("fence", held.fence))
+        self.require("nonce", attribute("nonce", held.nonce))
 
     def require_that(self, condition: str) -> None:
         self._conditions.append(condition)
@@ -265,6 +276,9 @@ class _Change:
         return f"#{name}"
 
     def value(self, value: dict[str, Any]) -> str:
+        for placeholder, known in self._values.items():
+            if known == value:
+                return placeholder  # each is serialised, sent and parsed once
         placeholder = f":v{len(self._values)}"
         self._values[placeholder] = value
         return placeholder
