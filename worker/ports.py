@@ -38,6 +38,13 @@ class Unavailable(Exception):
         self.network = network
 
 
+class RecordUnreadable(Unavailable):
+    """The record of this one job cannot be read, say because a later version wrote it."""
+
+    def __init__(self) -> None:
+        super().__init__("ledger", "RecordUnreadable")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One message in our hands.
@@ -146,6 +153,7 @@ class Ledger(Protocol):
         A claim whose answer was lost is settled by its nonce.
 
         Raises:
+            RecordUnreadable: Nothing is known of this job; others are not concerned.
             Unavailable: The claim may or may not stand.
         """
         ...

@@ -8,6 +8,7 @@ from worker.core.events import DeliverySkipped, IntakeHeld, JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
 from worker.core.route import Route, Target
+from worker.ports import RecordUnreadable
 from worker.runtime.house import Lane
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Call, MemoryQueue, Mishap, always, answer
@@ -120,6 +121,27 @@ def test_while_the_ledger_is_out_of_reach_the_queue_keeps_the_jobs() -> None:
     assert {held.why for held in worker.told.of(IntakeHeld)} == {"ledger"}
     assert world.statuses() == {"answered": 20}
     assert all(record.crashes == 0 for record in world.ledger.records.values())
+
+
+def test_one_unreadable_record_does_not_hold_up_the_others() -> None:
+    world = World()
+
+    async def main() -> LivingWorker:
+        for n in range(5):
+            world.submit(id=f"job-{n}", prompt="Hello.")
+        worker = LivingWorker(world, "w1")
+        claims = iter([Mishap(when="before", error=RecordUnreadable())])
+        worker.wire.plan = lambda call: next(claims, None) if call.operation == "claim" else None
+        await asyncio.sleep(30)
+        assert world.statuses() == {"answered": 4}
+        await until_quiet(world)
+        await worker.drain()
+        return worker
+
+    worker = in_virtual_time(main())
+
+    assert not worker.told.of(IntakeHeld)
+    assert world.statuses() == {"answered": 5}
 
 
 def test_without_credentials_a_job_goes_back_uncharged_and_the_intake_waits() -> None:

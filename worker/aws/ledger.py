@@ -23,7 +23,7 @@ from worker.aws.ledger_item import KEY, TTL, Item, Unreadable, attribute, decode
 from worker.aws.trouble import asking, code_of
 from worker.core import ledger
 from worker.core.ledger import WAITING, Claim, Ending, Record, Refusal, Stale, State
-from worker.ports import Unavailable
+from worker.ports import RecordUnreadable, Unavailable
 
 RACES_MAX: Final = 8  # lost in a row, for one claim
 ROUNDS_MAX: Final = 8  # for one batch of reads
@@ -222,7 +222,7 @@ def _read(item: Item) -> Record:
     try:
         return decode(item)
     except Unreadable:
-        raise Unavailable(store="ledger", why="RecordUnreadable") from None
+        raise RecordUnreadable from None
 
 
 class _Change:

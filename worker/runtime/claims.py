@@ -14,7 +14,7 @@ from worker.core.events import DeliverySkipped
 from worker.core.job import Job
 from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
 from worker.core.strict_json import Malformed
-from worker.ports import Unavailable
+from worker.ports import RecordUnreadable, Unavailable
 from worker.runtime.flights import Flight, Flights
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
@@ -22,6 +22,7 @@ from worker.runtime.settler import Settler
 from worker.runtime.trip import Trip
 
 FOREIGN_DELAY_S: Final = 5.0
+UNREADABLE_DELAY_S: Final = 300.0
 UNHEARD_MAX: Final = 1_000
 _ID_CONFLICT: Final = Malformed(
     "id_conflict", "id", "another job, with another request, has this id"
@@ -103,6 +104,11 @@ class Claims:
         for tried in (1, 2):
             try:
                 claimed = await self._house.ledger.claim(ask)
+            except RecordUnreadable as error:
+                # One bad record is no outage: this message waits, and the intake goes on.
+                self._holds.out_of_reach(error, "claim")
+                self._settler.give_back(flight, delay_s=UNREADABLE_DELAY_S)
+                return None
             except Unavailable as error:
                 if tried == 1 and not error.local:
                     continue  # once more with the same nonce: its answer may only have been lost
