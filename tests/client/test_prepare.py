@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from worker.client_prepare import REQUEST_FIELDS, InvalidJob, Message, Preparer, dump, tree_of
+from worker.client.prepare import REQUEST_FIELDS, InvalidJob, Message, Preparer, dump, tree_of
 from worker.core import envelope
 from worker.core.job import Job, Limits, PayloadRef
 from worker.sim.memory import MemoryPayloads

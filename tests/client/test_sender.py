@@ -9,8 +9,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from worker.client_prepare import Message
-from worker.client_send import (
+from worker.client.prepare import Message
+from worker.client.send import (
     BATCH_BYTES_MAX,
     NotSubmitted,
     Sender,

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from worker.client import Client, Result
-from worker.client_prepare import Preparer
-from worker.client_send import Sender
+from worker.client.prepare import Preparer
+from worker.client.send import Sender
 from worker.core.job import Limits
 from worker.core.ledger import Record, State
 from worker.ports import PayloadMissing, Unavailable

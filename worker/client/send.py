@@ -20,7 +20,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from worker.aws.trouble import FOREIGN, code_of, unavailable
-from worker.client_prepare import Message
+from worker.client.prepare import Message
 from worker.core.retry import backoff_s
 
 BATCH_MAX: Final = 10

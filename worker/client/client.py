@@ -23,25 +23,13 @@ from aiobotocore.session import get_session
 from worker.aws.clients import CONNECT_S, USER_AGENT, creator
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
-from worker.client_prepare import INLINE_MAX_BYTES, InvalidJob, Message, Preparer, tree_of
-from worker.client_result import Result, Status, result_of
-from worker.client_send import NotSubmitted, Sender, SubmitFailed, Submitted, batches
-from worker.client_watch import Watcher
+from worker.client.prepare import INLINE_MAX_BYTES, InvalidJob, Message, Preparer, tree_of
+from worker.client.result import Result, result_of
+from worker.client.send import NotSubmitted, Sender, SubmitFailed, Submitted, batches
+from worker.client.watch import Watcher
 from worker.core.job import Limits
 from worker.core.ledger import Record
-from worker.ports import Ledger, PayloadMissing, Payloads, Unavailable
-
-__all__ = [
-    "Client",
-    "InvalidJob",
-    "NotSubmitted",
-    "PayloadMissing",
-    "Result",
-    "Status",
-    "SubmitFailed",
-    "Submitted",
-    "Unavailable",
-]
+from worker.ports import Ledger, Payloads, Unavailable
 
 RESULT_MAX_BYTES: Final = 64_000_000  # far above any model's answer
 _ROUND: Final = 100  # jobs prepared before more are drawn from the caller's iterable
