@@ -68,17 +68,16 @@ def test_a_bystander_of_one_crash_is_answered_and_cleared() -> None:
     assert world.model.started == {"job-1": 2}
 
 
-def test_suspects_wait_for_each_other_without_a_charge() -> None:
+def test_one_crash_makes_nobody_a_suspect() -> None:
     world = World()
     world.model.mood = always(answer(), 5.0)
 
     async def main() -> list[JobSettled]:
-        for n in range(4):
+        for n in range(8):
             world.submit(id=f"job-{n}", prompt="Hello.")
         first = LivingWorker(world, "w1")
         await asyncio.sleep(2)
         await first.crash()
-        world.model.in_flight = world.model.in_flight_max = 0
         second = LivingWorker(world, "w2")
         await until_quiet(world)
         await second.drain()
@@ -86,11 +85,36 @@ def test_suspects_wait_for_each_other_without_a_charge() -> None:
 
     events = in_virtual_time(main())
 
+    assert [event.settlement for event in events] == ["answered"] * 8
+    assert world.model.in_flight_max == 8, "all at once"
+
+
+def test_suspects_wait_for_each_other_without_a_charge() -> None:
+    world = World()
+    world.model.mood = always(answer(), 5.0)
+
+    async def main() -> list[JobSettled]:
+        for n in range(4):
+            world.submit(id=f"job-{n}", prompt="Hello.")
+        for name in ("w1", "w2"):
+            doomed = LivingWorker(world, name)
+            while world.model.in_flight < 4:
+                await asyncio.sleep(1)
+            await doomed.crash()
+            world.model.in_flight = 0
+        world.model.in_flight_max = 0
+        last = LivingWorker(world, "w3")
+        await until_quiet(world)
+        await last.drain()
+        return last.told.of(JobSettled)
+
+    events = in_virtual_time(main())
+
     assert world.model.in_flight_max == 1, "one suspect at a time"
     assert world.statuses() == {"answered": 4}
     waits = [event for event in events if event.reason == "suspect_waits"]
     assert waits
-    assert all((event.settlement, event.crashes) == ("parked", 1) for event in waits)
+    assert all((event.settlement, event.crashes) == ("parked", 2) for event in waits)
 
 
 def test_a_job_that_breaks_our_own_code_is_dead_after_three_runs() -> None:

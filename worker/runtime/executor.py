@@ -32,6 +32,7 @@ from worker.runtime.settler import Settler
 from worker.runtime.trip import Trip
 
 PAYLOAD_TRIES: Final = 3
+SUSPECT_FROM: Final = 2  # crashes in a row; one crash takes too many bystanders along
 SUSPECT_DELAY_S: Final = 5.0
 
 
@@ -116,11 +117,11 @@ class Executor:
         return None
 
     def _isolate(self, flight: Flight, trip: Trip) -> Parked | None:
-        """A job whose last run ended without an outcome runs with no other such job.
+        """A job that was in hand at two crashes in a row runs with no other such job.
 
         If it brings the process down again, no second suspect is charged for it.
         """
-        if trip.record.crashes == 0:
+        if trip.record.crashes < SUSPECT_FROM:
             return None
         if self._suspect is not None:
             return Parked(delay_s=SUSPECT_DELAY_S * (1 + self._house.roll()), why="suspect_waits")

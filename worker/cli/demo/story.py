@@ -130,7 +130,7 @@ class Story:
         self._screen.say(
             "SIGKILL",
             f"{worker.name} is dead, with {len(in_hand)} jobs in hand. Their leases lapse in "
-            f"{LEASE_S:g} s at most; then others take them, one suspect at a time",
+            f"{LEASE_S:g} s at most; then others take them",
             BAD,
         )
         return kill
