@@ -34,7 +34,7 @@ def test_throttled_jobs_are_parked_uncharged_and_answered_when_it_ends(
     assert {record.reason for record in parked.values()} == {"throttled"}
     waiting = stage.depth(stage.parked_url)
     assert waiting.delayed > 0, "SQS itself delays them"
-    assert stage.depth().total == 0
+    until(lambda: stage.depth().total == 0, says="the buffered deletes are done")
     stage.mood(Mood())
     until(stage.settled, says="every job is settled")
     records = stage.records()
