@@ -319,8 +319,8 @@ def intake(holds: Mapping[str, float], now: float) -> Take | Hold:
         holds: Why nothing may be received, and until when (seconds, as `now`).
         now: Seconds on the process's monotonic clock.
 
-    >>> intake({"ledger": 12.0, "credentials": 15.0}, now=10.0)
-    Hold(for_s=5.0, why='credentials')
+    >>> intake({"ledger": 12.0, "local": 15.0}, now=10.0)
+    Hold(for_s=5.0, why='local')
     >>> intake({"ledger": 12.0}, now=12.0)
     Take()
     """

@@ -184,7 +184,7 @@ class Executor:
                 case Discard(reason=reason):
                     return self._discard(trip, reason)
                 case Release(why=why):
-                    return Released(why=why, delay_s=self._holds.hold("credentials"))
+                    return Released(why=why, delay_s=self._holds.hold("local"))
                 case _:
                     assert_never(decision)
 
@@ -206,7 +206,7 @@ class Executor:
             outcome = self._in_the_light_of_others(trip, target, outcome, now)
         else:
             self._mass_death.served(target.name, now)
-            self._holds.lift("credentials")
+            self._holds.lift("local")
         row = trip.came_back(target, outcome, now - started)
         self._house.tell(
             AttemptMade(

@@ -102,7 +102,7 @@ class Intake:
             deliveries = await queue.receive(most, wait_s=wait_s, lease_s=rules.lease_s)
         except Unavailable as error:
             self._holds.out_of_reach(error, "receive")
-            self._holds.hold("credentials" if error.local else "queue")
+            self._holds.hold("local" if error.local else "queue")
         else:
             self._holds.lift("queue")
             received_at = max(asked_at, loop.time() - 1.0)
