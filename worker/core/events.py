@@ -76,7 +76,7 @@ class DeliverySkipped:
     name: ClassVar = "delivery.skipped"
 
     job: str
-    why: str  # finished, running_here, running_elsewhere, over_share, stopping, stale, deleted_before
+    why: str  # finished, running_here, running_elsewhere, over_share, stopping, stale, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,9 @@ def _a_lease_leaves_time_to_renew_it(s: Shape) -> Iterator[Problem]:
 
 
 def _a_poll_lands_within_the_grace(s: Shape) -> Iterator[Problem]:
-    if s.queue.wait_s >= s.grace_s - POLL_MARGIN_S:
+    longest_s = s.grace_s - POLL_MARGIN_S
+    if s.queue.wait_s >= longest_s:
+        shorter = f"WORKER_QUEUE__WAIT_S below {_is(longest_s)}, or " if longest_s > 0 else ""
         yield Problem(
             wrong="a long poll can outlast the grace.",
             facts=(
@@ -54,8 +56,7 @@ def _a_poll_lands_within_the_grace(s: Shape) -> Iterator[Problem]:
                 (variable("grace_s"), _is(s.grace_s)),
             ),
             advice="A receive is never cancelled, and what it brings must be given back: those "
-            "jobs would wait until their lease lapses. Set WORKER_QUEUE__WAIT_S below "
-            f"{_is(max(s.grace_s - POLL_MARGIN_S, 0))}, or WORKER_GRACE_S above "
+            f"jobs would wait until their lease lapses. Set {shorter}WORKER_GRACE_S above "
             f"{_is(s.queue.wait_s + POLL_MARGIN_S)}.",
         )
     if s.grace_s > FARGATE_GRACE_S:
