@@ -52,7 +52,8 @@ def run(settings: Settings) -> int:
     except BotoCoreError as error:
         sys.stderr.write(
             f"worker cannot start: {error}\n\nThe SDK could not make its clients, so no job "
-            "can be taken. Set AWS_REGION, and look at the AWS configuration of this process.\n"
+            "can be taken. Set AWS_DEFAULT_REGION, and look at the AWS configuration of this "
+            "process.\n"
         )
         return 1
     return 0 if drain is Drain.CLEAN else FORCED

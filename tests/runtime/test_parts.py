@@ -57,7 +57,8 @@ def test_a_reservation_lingers_for_a_fuller_batch_and_no_longer() -> None:
 
 def test_closed_permits_let_everybody_go_and_keep_nothing() -> None:
     async def main() -> tuple[list[int], int]:
-        permits = Permits(2, 2 * MIB, message_bytes=MIB)
+        permits = Permits(3, 3 * MIB, message_bytes=MIB)
+        assert await permits.reserve(1, linger_s=0.0) == 1
         lingering = asyncio.create_task(permits.reserve(10, linger_s=60.0))
         waiting = asyncio.create_task(permits.reserve(1, linger_s=0.0))
         await asyncio.sleep(1)

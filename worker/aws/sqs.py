@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.aws.trouble import asking
+from worker.core.job import instant_of
 from worker.ports import Delivery, Fate, Outgoing
 
 BATCH_MAX: Final = 10
@@ -119,7 +120,7 @@ def _delivery(url: str, message: Mapping[str, Any]) -> Delivery:
         sent_at=int(system.get("SentTimestamp", 0)) / 1000,
         tenant=system.get("MessageGroupId", ""),
         job=ours.get(JOB, ""),
-        first_sent_at=int(sent_ms) / 1000 if sent_ms.isdecimal() else None,
+        first_sent_at=instant_of(sent_ms),
         doorbell=DOORBELL in ours,
         trace=system.get("AWSTraceHeader", ""),
     )

@@ -5,7 +5,9 @@ These are the values; `envelope.py` reads them from a message body.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+MILLISECONDS_DIGITS: Final = 14  # until the year 5138
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +80,18 @@ class Job:
         if self.deadline_s is not None:
             ends.append(sent_at + self.deadline_s)
         return min(ends, default=None)
+
+
+def instant_of(milliseconds: str) -> float | None:
+    """Seconds since 1970 of an attribute in milliseconds; None for what is no time.
+
+    Anybody who may send messages may write such an attribute.
+
+    >>> instant_of("1795431702000")
+    1795431702.0
+    >>> instant_of("9" * 5000) is None
+    True
+    """
+    if not milliseconds.isascii() or not milliseconds.isdecimal():
+        return None
+    return int(milliseconds) / 1000 if len(milliseconds) <= MILLISECONDS_DIGITS else None

@@ -72,22 +72,22 @@ class Acks:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._deletes: dict[str, _Batch] = {}
-        self._releases: dict[str, _Batch] = {}
+        self._deletes: dict[Queue, _Batch] = {}
+        self._releases: dict[Queue, _Batch] = {}
         self._remembered: OrderedDict[str, None] = OrderedDict()
 
     def delete(self, queue: Queue, delivery: Delivery) -> None:
         """Delete a message whose job is settled."""
-        batch = self._deletes.get(queue.name)
+        batch = self._deletes.get(queue)
         if batch is None:
-            batch = self._deletes[queue.name] = self._deleting(queue)
+            batch = self._deletes[queue] = self._deleting(queue)
         batch.add((delivery, 0.0))
 
     def release(self, queue: Queue, delivery: Delivery, delay_s: float) -> None:
         """Give a delivery back for anybody, visible again after `delay_s` seconds."""
-        batch = self._releases.get(queue.name)
+        batch = self._releases.get(queue)
         if batch is None:
-            batch = self._releases[queue.name] = self._releasing(queue)
+            batch = self._releases[queue] = self._releasing(queue)
         batch.add((delivery, delay_s))
 
     def remembers(self, message_id: str) -> bool:

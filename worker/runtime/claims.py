@@ -15,7 +15,7 @@ from worker.core.job import Job
 from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
 from worker.core.strict_json import Malformed
 from worker.ports import RecordUnreadable, Unavailable
-from worker.runtime.flights import Flight, Flights
+from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
 from worker.runtime.settler import Settler
@@ -52,12 +52,17 @@ class Claims:
                 self._flights.hand_over(flight, other)
                 self._skip(job_id, "running_here")
                 return None
+            if other.phase is Phase.CLAIMING:
+                # Whose the id is, the ledger is about to say.
+                self._settler.give_back(flight, delay_s=FOREIGN_DELAY_S)
+                return None
             job, job_id = _ID_CONFLICT, delivery.message_id
         self._flights.board(flight, job_id, digest)
         claimed = await self._ask_ledger(flight, job_id, job)
         if isinstance(claimed, Conflict):
             # The id is taken by another request: this message is a job of its own, and dead.
             job = _ID_CONFLICT
+            self._flights.rename(flight, delivery.message_id)
             claimed = await self._ask_ledger(flight, delivery.message_id, job)
         match claimed:
             case None:

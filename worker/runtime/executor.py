@@ -135,6 +135,8 @@ class Executor:
         payloads = self._house.payloads
         if payloads is None:
             return Dead(reason="payload_forbidden", detail="payload_ref: claim checks are off")
+        if self._too_old(trip):
+            return Dead(reason="expired")
         await self._permits.reserve_bytes(ref.size_bytes)
         trip.payload_bytes = ref.size_bytes
         for tried in range(1, PAYLOAD_TRIES + 1):
@@ -145,11 +147,16 @@ class Executor:
             except Unavailable as error:
                 self._holds.out_of_reach(error, "get")
                 if error.local:
-                    return Released(why="local", delay_s=self._holds.hold(error.store))
+                    return Released(why="local", delay_s=self._holds.hold("local"))
                 await asyncio.sleep(backoff_s(tried, self._house.roll(), base_s=0.5, cap_s=5.0))
             else:
                 return self._read_payload(payload, ref)
         return Parked(delay_s=15.0 * (1 + self._house.roll()), why="payloads_unavailable")
+
+    def _too_old(self, trip: Trip) -> bool:
+        at = self._house.at()
+        late = trip.deadline_at is not None and at >= trip.deadline_at
+        return late or (trip.route is not None and at - trip.record.sent_at > trip.route.park_max_s)
 
     def _read_payload(self, payload: bytes, ref: PayloadRef) -> Request | Dead:
         request = parse_payload(payload, ref, self._house.rules.limits)

@@ -113,6 +113,11 @@ class Flights:
         flight.job_id, flight.digest = job_id, digest
         self._by_job[job_id] = flight
 
+    def rename(self, flight: Flight, job_id: str) -> None:
+        """The id belongs to somebody else: the flight goes on under another."""
+        del self._by_job[flight.job_id]
+        self.board(flight, job_id, flight.digest)
+
     def hand_over(self, flight: Flight, other: Flight) -> None:
         """Let `other`, which has the job, settle this flight's messages as well."""
         for message_id, delivery in flight.deliveries.items():

@@ -12,6 +12,7 @@ class Permits:
     """Free slots and free bytes, given out in order of asking."""
 
     def __init__(self, slots: int, bytes_max: int, *, message_bytes: int) -> None:
+        self._slots = slots
         self._free_slots = slots
         self._free_bytes = bytes_max
         self._message_bytes = message_bytes
@@ -33,6 +34,7 @@ class Permits:
         Returns:
             How many were reserved; 0 once the permits are closed.
         """
+        most = min(most, self._slots)  # nobody waits for more than there are
         async with self._turn:
             while not self._closed and self._available() == 0:
                 await self._change()

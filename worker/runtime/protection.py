@@ -27,6 +27,7 @@ class ScaleIn:
         self._flights = flights
         self._until = 0.0
         self._refresh_at = 0.0
+        self._leaving = False
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -36,6 +37,8 @@ class ScaleIn:
 
     async def look(self) -> None:
         """Protect, refresh or unprotect, as the jobs in hand ask for."""
+        if self._leaving:
+            return
         now = asyncio.get_running_loop().time()
         last = max((flight.may_last_until for flight in self._flights), default=0.0)
         try:
@@ -52,6 +55,7 @@ class ScaleIn:
 
     async def drop(self) -> None:
         """The task is leaving: nobody needs to wait for it."""
+        self._leaving = True
         if self._until:
             try:
                 await self._agent.unprotect()

@@ -172,6 +172,8 @@ class Settler:
         written = await self._written(trip, ending)
         if written is None:
             return
+        # What joins the flight from here on may be the new doorbell itself: it must live.
+        replaced = set(flight.deliveries)
         try:
             await self._letters.send_doorbell(flight, written, parked.delay_s)
         except Unavailable as error:
@@ -179,7 +181,11 @@ class Settler:
             self._failed(error, "park")
             self.give_back(flight, delay_s=parked.delay_s)
         else:
-            self._acknowledge(flight)
+            for message_id, delivery in flight.deliveries.items():
+                if message_id in replaced:
+                    self._acks.delete(flight.queues[message_id], delivery)
+                else:
+                    self._acks.release(flight.queues[message_id], delivery, 0.0)
         self._report(trip, parked, written)
 
     async def _release(self, flight: Flight, trip: Trip, released: Released) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from worker.core.job import instant_of
 from worker.ports import Delivery, Fate, Outgoing, Unavailable
 from worker.sim.clock import wall_clock
 from worker.sim.wire import Wire
@@ -294,6 +295,6 @@ def _delivery(queue: MemoryQueue, message: _Message) -> Delivery:
         sent_at=message.sent_at,
         tenant=message.group,
         job=message.attributes.get("iw-job", ""),
-        first_sent_at=int(sent_ms) / 1000 if sent_ms.isdecimal() else None,
+        first_sent_at=instant_of(sent_ms),
         doorbell="iw-doorbell" in message.attributes,
     )
