@@ -179,6 +179,8 @@ class History:
         assert (
             self.world.jobs.cancelled_receives == 0 or self.befell["crash"] + self.befell["stall"]
         )
+        for job, record in self.world.ledger.records.items():
+            self.repeats[job] += record.parks  # a call whose fault is known, and no repetition
         for job in jobs:
             self.repeats[job] += 3 * job.startswith("later") * (1 + self.repeats[job])
         check(self.world, witness, jobs, self.repeats)

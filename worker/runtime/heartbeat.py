@@ -35,9 +35,11 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         tick_s = min(1.0, self._lease_s / 20)
-        while True:
-            await asyncio.sleep(tick_s)
-            await self.beat()
+        async with asyncio.TaskGroup() as beats:
+            while True:
+                await asyncio.sleep(tick_s)
+                # A slow call for one job must not make the heart miss another's lease.
+                beats.create_task(self.beat())
 
     async def beat(self) -> None:
         """Extend every lease that is due."""
