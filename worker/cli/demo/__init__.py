@@ -10,7 +10,8 @@
     screen.py     how it is shown while it runs
     report.py     how it is told at the end
 
-Nothing here asks a worker how it went: every figure is read from the other side.
+The figures are read from the other side. A worker's own log is believed twice: for the
+name by which it claims jobs, and for calls that failed, which makes a promise stricter.
 """
 
 from worker.cli.demo.play import demo

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
+import aiohttp
+from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.markup import escape
 
@@ -45,17 +47,17 @@ def demo(jobs: int = JOBS) -> int:
         console.print(f"the demo needs at least {JOBS_MIN} jobs, or they end before the kill")
         return 2
     folder = Path(mkdtemp(prefix="inference-worker-demo-"))
-    keep = False
+    keep = True  # until we know that nobody needs them
     try:
         facts = asyncio.run(_play(jobs, folder, console))
         promises = judge(facts)
         report.tell(console, facts, promises)
         keep = not all(promise.kept for promise in promises)
     except asyncio.CancelledError:
+        keep = False
         console.print("\nStopped. Every process that the demo had started is gone.")
         return INTERRUPTED
     except (Trouble, TimeoutError) as trouble:
-        keep = True
         why = str(trouble) or f"It was not over after {END_S:g} s: is this machine very busy?"
         console.print(f"\nThe demo could not be played. {escape(why)}", style="red")
     finally:
@@ -88,7 +90,12 @@ async def _play(jobs: int, folder: Path, console: Console) -> Facts:
                 async with Watch.open(_place(children.environment)) as watch:
                     canary = f"canary-{secrets.token_hex(8)}"
                     story = Story(children, watch, screen, orders(jobs, canary), canary)
-                    return await story.tell()
+                    try:
+                        return await story.tell()
+                    except (BotoCoreError, aiohttp.ClientError) as error:
+                        children.check()  # its last words say more
+                        msg = f"The local stack does not answer: {type(error).__name__}."
+                        raise Trouble(msg) from None
 
 
 def _place(environment: dict[str, str]) -> Place:

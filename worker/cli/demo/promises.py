@@ -1,7 +1,7 @@
 """Which promises the facts keep. Pure: facts in, verdicts out.
 
 The figures on one side come from the ledger, on the other from the queues, from the
-model's own count and from the process table. No worker is asked.
+model's own count and from the process table.
 """
 
 from collections.abc import Callable, Iterable
