@@ -15,16 +15,19 @@ from worker.core.answer import Answer
 from worker.core.events import Event
 from worker.core.fault import Fault
 from worker.core.job import Job, PayloadRef, Request
+from worker.core.jury import Seat
 from worker.core.ledger import Claim, Ending, Record, Refusal, Stale
+from worker.core.policy import PolicyChange
 from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer
+from worker.core.verdict import Transition, Verdict
 
 
 class Unavailable(Exception):
     """A service could not be asked, or did not answer; what it did is unknown.
 
     Attributes:
-        store: `queue`, `ledger`, `payloads`.
+        store: `queue`, `ledger`, `payloads`, `breakers`.
         why: A code fit for logs and metrics: never a URL, a body or a receipt.
         local: Whether the cause is this process (no credentials, closed session).
         network: Whether the service could not even be reached.
@@ -187,6 +190,89 @@ class Ledger(Protocol):
 
         Raises:
             Unavailable: The ledger could not be asked.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """All that the fleet has decided, by breaker. What was never written is left out."""
+
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    policies: Mapping[str, PolicyChange] = field(default_factory=dict)
+
+
+class BreakerStore(Protocol):
+    """Where the fleet keeps its verdicts, its jury and its history. All writes are atomic.
+
+    Nothing is retried inside: whoever called asks again, or does without.
+    """
+
+    async def read(self, *, consistent: bool = False) -> Board:
+        """Every verdict and policy of the service, in one request.
+
+        Raises:
+            Unavailable: The store could not be asked.
+        """
+        ...
+
+    async def swap(self, old: Verdict, new: Verdict) -> Verdict:
+        """Write `new` if `old.version` is still what is there (0: nothing is there).
+
+        Losing the race is an answer, and costs no second read.
+
+        Returns:
+            `new` itself if it was written; else what is there, at version 0 if nothing is.
+
+        Raises:
+            Unavailable: It may or may not be written; its nonce in a consistent read tells.
+        """
+        ...
+
+    async def swap_policy(self, change: PolicyChange) -> PolicyChange:
+        """Write `change` if `change.version - 1` is what is there; answers as `swap` does.
+
+        Raises:
+            Unavailable: It may or may not be written.
+        """
+        ...
+
+    async def seats(self) -> list[Seat]:
+        """Every seat that was ever taken, lapsed ones included, in one request.
+
+        Raises:
+            Unavailable: The store could not be asked.
+        """
+        ...
+
+    async def sit(self, seat: Seat, old: Seat | None) -> bool:
+        """Take or keep a seat: write it if `old` (holder and beat) is what is there.
+
+        Args:
+            seat: With the beat raised by one.
+            old: What the seat was when it was last seen; None if it was never taken.
+
+        Returns:
+            Whether it was written; False if somebody else sits there.
+
+        Raises:
+            Unavailable: It may or may not be written.
+        """
+        ...
+
+    async def note(self, row: Transition) -> bool:
+        """Keep one row of history; False if that version's row is there already.
+
+        Raises:
+            Unavailable: It may or may not be kept; noting again is safe.
+        """
+        ...
+
+    async def history(self, name: str, most: int) -> list[Transition]:
+        """The newest `most` (1 to 100) rows of one breaker, newest first.
+
+        Raises:
+            Unavailable: The store could not be asked.
         """
         ...
 

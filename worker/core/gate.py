@@ -1,0 +1,278 @@
+"""The gate before one target: what the process, the fleet and the operator allow.
+
+    an operator's override in force   beats everything
+    the fleet's verdict               only takes away: rest, tickets, a share of the slots
+    the breaker of this process       stands behind it, and alone while the store is lost
+
+A verdict is adopted when it is newer. Its lengths of time are counted on this
+process's own clock from when its stage was first seen here.
+
+In a pull loop a share of *jobs* limits nothing: whoever is refused four jobs of five
+pulls five times as many. So the ramp admits a share of each worker's *slots*; what
+is left over after the comma is drawn by worker and epoch, alike for every call.
+"""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from worker.core.breaker import Breaker, Permit, Refusal, draw
+from worker.core.policy import BreakerPolicy
+from worker.core.verdict import Mode, State, Verdict
+from worker.core.window import Outcome
+
+ASK_AGAIN_S: Final = 1.0
+ROUND_MARGIN_S: Final = 5.0  # behind the probes' own limit, for their reports to arrive
+PATIENCE_S: Final = 10.0  # for how long jurors alone may begin a round
+BLIND_ODDS: Final = 1.5  # of the fleet's probes per rest, while nobody can hand out tickets
+_HELD_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsTicket:
+    """The call may go out as a probe if a ticket of this very stage can be had."""
+
+    stage: int
+
+
+def slots_admitted(slots: int, share: float, *of: object) -> int:
+    """How many of a worker's slots a share of the fleet's slots comes to.
+
+    Args:
+        slots: The worker's.
+        share: 0 to 1.
+        of: Decides by a draw who gets the part of a slot that is left over.
+
+    >>> slots_admitted(8, 0.5), slots_admitted(8, 1.0)
+    (4, 8)
+    >>> sum(slots_admitted(1, 0.2, f"worker-{n}", 1) for n in range(1000))
+    208
+    """
+    whole = int(slots * share)
+    return whole + (draw(*of) < slots * share - whole)
+
+
+class Gate:
+    """The gate before one target, in one process.
+
+    Attributes:
+        local: The breaker of this process.
+        verdict: The fleet's, as far as we know.
+        seen_at: When its stage was first seen here.
+        juror: Whether this process has a seat: jurors begin rounds, others only when
+            none of them does.
+        blind: Whether the store is out of reach.
+    """
+
+    __slots__ = (
+        "_calm_since",
+        "_fleet_size",
+        "_override_until",
+        "_plain",
+        "_policy",
+        "_slots",
+        "_worker",
+        "blind",
+        "juror",
+        "local",
+        "seen_at",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        policy: BreakerPolicy,
+        *,
+        slots: int,
+        worker: str,
+        lapse_s: float = 900.0,
+        now: float,
+    ) -> None:
+        self.local = Breaker(name, policy, slots=slots, salt=worker, lapse_s=lapse_s, now=now)
+        self.verdict = Verdict(name=name)
+        self.seen_at = now
+        self.juror = False
+        self.blind = False
+        self._policy = policy
+        self._slots = slots
+        self._worker = worker
+        self._calm_since = now
+        self._fleet_size = 1.0
+        self._override_until = -inf
+        self._plain = True  # neither the fleet nor an operator takes anything away
+
+    # --- what is known ---------------------------------------------------------
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        """The policy in force."""
+        return self._policy
+
+    def follow(self, policy: BreakerPolicy) -> None:
+        """Judge by another policy from now on; no count is lost."""
+        self._policy = policy
+        self.local.follow(policy)
+
+    def adopt(self, verdict: Verdict, now: float, at: float) -> bool:
+        """Take over what the fleet knows; False if we know it or better already.
+
+        Args:
+            verdict: As read from the store.
+            now: The monotonic clock.
+            at: The wall clock, for the end of overrides.
+        """
+        known = self.verdict
+        if verdict.version <= known.version:
+            return False
+        self.verdict = verdict
+        override = verdict.override
+        if override is None:
+            self._override_until = -inf
+        elif known.override is None or known.override.number != override.number:
+            self._override_until = now + min(override.for_s, override.until_at - at)
+        if verdict.stage != known.stage or verdict.state is not known.state:
+            self.seen_at = now
+            if verdict.state is State.CLOSED:
+                self._calm_since = now
+            self._begin_stage(now)
+        self._set_plain(now)
+        return True
+
+    def go_blind(self, now: float, fleet_size: float) -> None:
+        """The store is out of reach: the breaker of this process goes on alone."""
+        if self.blind:
+            return
+        self.blind = True
+        self._fleet_size = fleet_size
+        self.local.odds = min(1.0, BLIND_ODDS * self._policy.probes / fleet_size)
+        if self.verdict.state in (State.OPEN, State.HALF_OPEN):
+            left_s = self.seen_at + self.verdict.cooldown_s - now
+            self.local.rest(now, max(ASK_AGAIN_S, left_s), why="the fleet's circuit is open")
+        self._set_plain(now)
+
+    def see_again(self, now: float) -> None:
+        """The store is back: what the fleet knows counts again."""
+        if self.blind:
+            self.blind = False
+            self.local.odds = 1.0
+            self._set_plain(now)
+
+    def _begin_stage(self, now: float) -> None:
+        ramping = self.verdict.state is State.RAMP
+        limit = self._slots * self.verdict.share if ramping else self._slots
+        self.local.start_over(now, limit=max(1.0, limit), ramping=ramping)
+
+    def mode(self, now: float) -> Mode:
+        """What the operator orders now."""
+        override = self.verdict.override
+        if override is None or now >= self._override_until:
+            return Mode.ENFORCE
+        return override.mode
+
+    def _set_plain(self, now: float) -> None:
+        fleet_agrees = self.blind or self.verdict.state is State.CLOSED
+        self._plain = fleet_agrees and self.mode(now) is Mode.ENFORCE
+
+    # --- calls -----------------------------------------------------------------
+
+    def admit(self, now: float) -> Permit | Refusal | NeedsTicket:
+        """Ask for leave to make one call. A permit is to be settled once."""
+        if self._plain:
+            return self.local.admit(now)
+        mode = self.mode(now)
+        if mode is Mode.HOLD_OPEN:
+            return Refusal("held", min(_HELD_S, self._override_until - now))
+        if mode is Mode.HOLD_CLOSED:
+            return self.local.admit_anyway(now)
+        if mode is Mode.ENFORCE and self.verdict.state is State.CLOSED:
+            self._set_plain(now)  # an override has ended
+            return self.local.admit(now)
+        refusal = self._fleet_refuses(now)
+        if mode is Mode.OBSERVE:
+            if refusal is None and self.verdict.state in (State.OPEN, State.HALF_OPEN):
+                return NeedsTicket(self.verdict.stage)
+            return self.local.admit_anyway(now)
+        if refusal is not None:
+            return refusal
+        if self.verdict.state in (State.OPEN, State.HALF_OPEN):
+            return NeedsTicket(self.verdict.stage)
+        return self.local.admit(now)
+
+    def settle(self, permit: Permit, outcome: Outcome, now: float) -> None:
+        """Tell how a permitted call went."""
+        self.local.settle(permit, outcome, now)
+
+    def _fleet_refuses(self, now: float) -> Refusal | None:
+        """What the verdict takes away; None if a call may go out, be it with a ticket."""
+        verdict = self.verdict
+        if self.blind or verdict.state is State.CLOSED:
+            return None
+        if verdict.state is State.OPEN:
+            left_s = self.seen_at + verdict.cooldown_s - now
+            if not self.juror:
+                left_s += PATIENCE_S
+            return Refusal("open", left_s) if left_s > 0 else None
+        if verdict.state is State.HALF_OPEN:
+            free = verdict.tickets_left > 0 and (self.juror or self._waited(now))
+            return None if free else Refusal("probing", ASK_AGAIN_S)
+        full = self.local.in_flight >= self._share()
+        return Refusal("full", ASK_AGAIN_S / 2) if full else None
+
+    def _waited(self, now: float) -> bool:
+        return now - self.seen_at >= ASK_AGAIN_S
+
+    def _share(self) -> int:
+        verdict = self.verdict
+        return slots_admitted(self._slots, verdict.share, self._worker, verdict.epoch)
+
+    def room(self, now: float) -> int:
+        """How many calls would be admitted now, at most; changes nothing.
+
+        A probe's room is 1: whether there is a ticket is only known when it is claimed.
+        """
+        mode = self.mode(now)
+        if mode is Mode.HOLD_OPEN:
+            return 0
+        if mode is not Mode.ENFORCE:
+            return self._slots
+        if self._fleet_refuses(now) is not None:
+            return 0
+        if self.blind or self.verdict.state is State.CLOSED:
+            return self.local.room(now)
+        if self.verdict.state is State.RAMP:
+            return min(self.local.room(now), max(0, self._share() - self.local.in_flight))
+        return 1
+
+    def refusal(self, now: float) -> Refusal | None:
+        """Why there is no room now; None if there is. Changes nothing."""
+        if self.room(now) > 0:
+            return None
+        if self.mode(now) is Mode.HOLD_OPEN:
+            return Refusal("held", max(ASK_AGAIN_S, min(_HELD_S, self._override_until - now)))
+        found = self._fleet_refuses(now)
+        if found is not None:
+            return found
+        left_s = self.local.retry_after_s(now)
+        return Refusal("open", left_s) if left_s > 0 else Refusal("full", ASK_AGAIN_S / 2)
+
+    # --- what the syncer asks for ----------------------------------------------
+
+    def overdue(self, now: float) -> bool:
+        """Whether the round of probes has lasted too long."""
+        lasted_s = now - self.seen_at
+        return (
+            self.verdict.state is State.HALF_OPEN
+            and lasted_s >= self._policy.probe_s + ROUND_MARGIN_S
+        )
+
+    def calm_s(self, now: float) -> float:
+        """For how long we have known the fleet's circuit to be closed, in seconds."""
+        return now - self._calm_since if self.verdict.state is State.CLOSED else 0.0
+
+    def suspicious(self, now: float) -> bool:
+        """Whether something is worth looking at more often than in calm times."""
+        if self.verdict.state is not State.CLOSED or self.local.state is not State.CLOSED:
+            return True
+        vote = self.local.vote(self.verdict.stage, now)
+        return vote.recent_failures > 0
