@@ -25,7 +25,8 @@ Times are seconds on one monotonic clock, and `now` never runs backwards.
 
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 
 from worker.core.jury import VOTER_Z, Vote, lower_bound
 from worker.core.policy import BreakerPolicy
@@ -47,20 +48,22 @@ LEGAL: Final = frozenset(
 DENIED_MAX: Final = 2  # in a row: one may be an accident of the service
 CUT_EVERY_S: Final = 1.0  # calls that went out together are cut for once
 _CUTS: Final = {Outcome.THROTTLED: 0.85, Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
-_FULL_RETRY_S: Final = 0.5
+FULL_RETRY_S: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """No leave.
+class Refusal(NamedTuple):
+    """No leave. It holds a point in time, so that a long rest needs only one of it.
 
     Attributes:
         why: A word of ours: `open`, `probing`, `resting`, `full`, `held`.
-        retry_after_s: When it is worth asking again, in seconds; above 0.
+        until: When it is worth asking again, on the clock of `now`.
     """
 
     why: str
-    retry_after_s: float
+    until: float
+
+
+NO_REFUSAL: Final = Refusal("", -inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,7 @@ class Breaker:
         "_probe",
         "_probe_until",
         "_ramping",
-        "_rests_until",
+        "_resting",
         "_salt",
         "_slots",
         "_slow_start",
@@ -151,7 +154,7 @@ class Breaker:
         )
         self._level = 0
         self._closed_since = now
-        self._rests_until = 0.0
+        self._resting = NO_REFUSAL
         self._probe: Permit | None = None
         self._probe_until = 0.0
         self._denied = 0
@@ -180,22 +183,22 @@ class Breaker:
 
     def _ask(self, now: float) -> Permit | Refusal:
         if self.state is State.OPEN:
-            if now < self._rests_until:
-                return Refusal("open", self._rests_until - now)
+            if now < self._resting.until:
+                return self._resting
             if self.odds < 1 and draw(self._salt, self.name, now) >= self.odds:
-                self._rests_until = now + self._rest_s(now)
-                return Refusal("resting", self._rests_until - now)
+                self._resting = Refusal("resting", now + self._rest_s(now))
+                return self._resting
             self._move(State.HALF_OPEN, now, why="the rest is over")
         if self.state is State.HALF_OPEN:
             if self._probe is not None:
-                return Refusal("probing", max(_FULL_RETRY_S, self._probe_until - now))
+                return Refusal("probing", max(now + FULL_RETRY_S, self._probe_until))
             self._probe = Permit(now)
             self._probe.calls = 1
             self._probe.live = False
             self._probe_until = now + self._policy.probe_s
             return self._probe
         if self._window.in_flight >= int(self.limit):
-            return Refusal("full", _FULL_RETRY_S)
+            return Refusal("full", now + FULL_RETRY_S)
         return self._window.admit(now)
 
     def settle(self, permit: Permit, outcome: Outcome, now: float) -> None:
@@ -272,12 +275,12 @@ class Breaker:
         forgiven = int((now - self._closed_since) / policy.forgive_s)
         self._level = max(0, self._level - forgiven)
         self._move(State.OPEN, now, why=what)
-        self._rests_until = now + self._rest_s(now)
+        self._resting = Refusal("open", now + self._rest_s(now))
 
     def _reopen(self, now: float, *, why: str) -> None:
         self._level += 1
         self._move(State.OPEN, now, why=why)
-        self._rests_until = now + self._rest_s(now)
+        self._resting = Refusal("open", now + self._rest_s(now))
 
     def _quarantine(self, now: float) -> None:
         policy = self._policy
@@ -287,7 +290,7 @@ class Breaker:
         # No word against the target's health: the vote stays silent.
         self._tripped_on = Vote(stage=0)
         self._move(State.OPEN, now, why="denied: no access, or no quota left")
-        self._rests_until = now + rest_s
+        self._resting = Refusal("open", now + rest_s)
 
     def _rest_s(self, now: float) -> float:
         return self._policy.rest_s(self._level, draw(self._salt, self.name, self.generation, now))
@@ -343,7 +346,7 @@ class Breaker:
         if self.state is State.CLOSED:
             self._tripped_on = Vote(stage=0)
             self._move(State.OPEN, now, why=why)
-            self._rests_until = now + rest_s
+            self._resting = Refusal("open", now + rest_s)
 
     def follow(self, policy: BreakerPolicy) -> None:
         """Judge by another policy from now on; no count is lost."""
@@ -358,16 +361,15 @@ class Breaker:
     def room(self, now: float) -> int:
         """How many calls would be admitted now; changes nothing."""
         if self.state is State.OPEN:
-            return int(now >= self._rests_until)
+            return int(now >= self._resting.until)
         if self.state is State.HALF_OPEN:
             return int(self._probe is None)
         return max(0, int(self.limit) - self._window.in_flight)
 
-    def retry_after_s(self, now: float) -> float:
-        """How long there will be no room, in seconds; 0 if that cannot be told."""
-        if self.state is State.OPEN:
-            return max(0.0, self._rests_until - now)
-        return 0.0
+    @property
+    def rests_until(self) -> float:
+        """When the rest ends; in the past unless the breaker is open."""
+        return self._resting.until if self.state is State.OPEN else -inf
 
     def vote(self, stage: int, now: float) -> Vote:
         """What this process would tell the jury, about the verdict's `stage`."""

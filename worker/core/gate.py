@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from worker.core.breaker import Breaker, Permit, Refusal, draw
+from worker.core.breaker import FULL_RETRY_S, NO_REFUSAL, Breaker, Permit, Refusal, draw
 from worker.core.policy import BreakerPolicy
 from worker.core.verdict import Mode, State, Verdict
 from worker.core.window import Outcome
@@ -25,7 +25,6 @@ ASK_AGAIN_S: Final = 1.0
 ROUND_MARGIN_S: Final = 5.0  # behind the probes' own limit, for their reports to arrive
 PATIENCE_S: Final = 10.0  # for how long jurors alone may begin a round
 BLIND_ODDS: Final = 1.5  # of the fleet's probes per rest, while nobody can hand out tickets
-_HELD_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +58,20 @@ class Gate:
         local: The breaker of this process.
         verdict: The fleet's, as far as we know.
         seen_at: When its stage was first seen here.
-        juror: Whether this process has a seat: jurors begin rounds, others only when
-            none of them does.
         blind: Whether the store is out of reach.
     """
 
     __slots__ = (
         "_calm_since",
         "_fleet_size",
+        "_juror",
         "_override_until",
         "_plain",
         "_policy",
+        "_refused",
         "_slots",
         "_worker",
         "blind",
-        "juror",
         "local",
         "seen_at",
         "verdict",
@@ -92,7 +90,7 @@ class Gate:
         self.local = Breaker(name, policy, slots=slots, salt=worker, lapse_s=lapse_s, now=now)
         self.verdict = Verdict(name=name)
         self.seen_at = now
-        self.juror = False
+        self._juror = False
         self.blind = False
         self._policy = policy
         self._slots = slots
@@ -100,6 +98,7 @@ class Gate:
         self._calm_since = now
         self._fleet_size = 1.0
         self._override_until = -inf
+        self._refused = NO_REFUSAL
         self._plain = True  # neither the fleet nor an operator takes anything away
 
     # --- what is known ---------------------------------------------------------
@@ -139,6 +138,11 @@ class Gate:
         self._set_plain(now)
         return True
 
+    def seat(self, now: float, *, juror: bool) -> None:
+        """Whether we have a seat: jurors begin rounds, others only when none of them does."""
+        self._juror = juror
+        self._set_plain(now)
+
     def go_blind(self, now: float, fleet_size: float) -> None:
         """The store is out of reach: the breaker of this process goes on alone."""
         if self.blind:
@@ -171,6 +175,7 @@ class Gate:
         return override.mode
 
     def _set_plain(self, now: float) -> None:
+        self._refused = NO_REFUSAL
         fleet_agrees = self.blind or self.verdict.state is State.CLOSED
         self._plain = fleet_agrees and self.mode(now) is Mode.ENFORCE
 
@@ -180,9 +185,12 @@ class Gate:
         """Ask for leave to make one call. A permit is to be settled once."""
         if self._plain:
             return self.local.admit(now)
+        if now < self._refused.until:
+            return self._refused
         mode = self.mode(now)
         if mode is Mode.HOLD_OPEN:
-            return Refusal("held", min(_HELD_S, self._override_until - now))
+            self._refused = Refusal("held", self._override_until)
+            return self._refused
         if mode is Mode.HOLD_CLOSED:
             return self.local.admit_anyway(now)
         if mode is Mode.ENFORCE and self.verdict.state is State.CLOSED:
@@ -194,6 +202,8 @@ class Gate:
                 return NeedsTicket(self.verdict.stage)
             return self.local.admit_anyway(now)
         if refusal is not None:
+            if refusal.why == "open":
+                self._refused = refusal
             return refusal
         if self.verdict.state in (State.OPEN, State.HALF_OPEN):
             return NeedsTicket(self.verdict.stage)
@@ -209,15 +219,13 @@ class Gate:
         if self.blind or verdict.state is State.CLOSED:
             return None
         if verdict.state is State.OPEN:
-            left_s = self.seen_at + verdict.cooldown_s - now
-            if not self.juror:
-                left_s += PATIENCE_S
-            return Refusal("open", left_s) if left_s > 0 else None
+            until = self.seen_at + verdict.cooldown_s + (0.0 if self._juror else PATIENCE_S)
+            return Refusal("open", until) if now < until else None
         if verdict.state is State.HALF_OPEN:
-            free = verdict.tickets_left > 0 and (self.juror or self._waited(now))
-            return None if free else Refusal("probing", ASK_AGAIN_S)
+            free = verdict.tickets_left > 0 and (self._juror or self._waited(now))
+            return None if free else Refusal("probing", now + ASK_AGAIN_S)
         full = self.local.in_flight >= self._share()
-        return Refusal("full", ASK_AGAIN_S / 2) if full else None
+        return Refusal("full", now + FULL_RETRY_S) if full else None
 
     def _waited(self, now: float) -> bool:
         return now - self.seen_at >= ASK_AGAIN_S
@@ -249,12 +257,13 @@ class Gate:
         if self.room(now) > 0:
             return None
         if self.mode(now) is Mode.HOLD_OPEN:
-            return Refusal("held", max(ASK_AGAIN_S, min(_HELD_S, self._override_until - now)))
+            return Refusal("held", self._override_until)
         found = self._fleet_refuses(now)
         if found is not None:
             return found
-        left_s = self.local.retry_after_s(now)
-        return Refusal("open", left_s) if left_s > 0 else Refusal("full", ASK_AGAIN_S / 2)
+        if self.local.rests_until > now:
+            return Refusal("open", self.local.rests_until)
+        return Refusal("full", now + FULL_RETRY_S)
 
     # --- what the syncer asks for ----------------------------------------------
 
