@@ -187,27 +187,31 @@ class Gate:
             return self.local.admit(now)
         if now < self._refused.until:
             return self._refused
-        mode = self.mode(now)
+        return self._ask(now, self.mode(now))
+
+    def _ask(self, now: float, mode: Mode) -> Permit | Refusal | NeedsTicket:
         if mode is Mode.HOLD_OPEN:
             self._refused = Refusal("held", self._override_until)
             return self._refused
         if mode is Mode.HOLD_CLOSED:
             return self.local.admit_anyway(now)
-        if mode is Mode.ENFORCE and self.verdict.state is State.CLOSED:
-            self._set_plain(now)  # an override has ended
-            return self.local.admit(now)
+        if mode is Mode.ENFORCE:
+            self._set_plain(now)  # an override may have ended
         refusal = self._fleet_refuses(now)
-        if mode is Mode.OBSERVE:
-            if refusal is None and self.verdict.state in (State.OPEN, State.HALF_OPEN):
-                return NeedsTicket(self.verdict.stage)
-            return self.local.admit_anyway(now)
-        if refusal is not None:
-            if refusal.why == "open":
-                self._refused = refusal
-            return refusal
-        if self.verdict.state in (State.OPEN, State.HALF_OPEN):
+        if refusal is None and self.probing:
             return NeedsTicket(self.verdict.stage)
-        return self.local.admit(now)
+        if mode is Mode.OBSERVE:
+            return self.local.admit_anyway(now)
+        if refusal is None:
+            return self.local.admit(now)
+        if refusal.why == "open":
+            self._refused = refusal
+        return refusal
+
+    @property
+    def probing(self) -> bool:
+        """Whether the fleet lets nothing out but probes."""
+        return not self.blind and self.verdict.state in (State.OPEN, State.HALF_OPEN)
 
     def settle(self, permit: Permit, outcome: Outcome, now: float) -> None:
         """Tell how a permitted call went."""
