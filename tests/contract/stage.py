@@ -18,15 +18,16 @@ from unittest.mock import patch
 import pytest
 from aiobotocore.session import get_session
 
+from worker.aws.breakers import DynamoBreakers
 from worker.aws.clients import creator
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.local.resources import Resources, create_resources
 from worker.local.stack import LocalStack, new_account
-from worker.ports import Ledger, Payloads, Queue
+from worker.ports import BreakerStore, Ledger, Payloads, Queue
 from worker.sim.clock import EPOCH, in_virtual_time
-from worker.sim.memory import MemoryLedger, MemoryPayloads, MemoryQueue
+from worker.sim.memory import MemoryBreakers, MemoryLedger, MemoryPayloads, MemoryQueue
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ _LOADER = get_session().get_component("data_loader")  # its cache saves most of 
 
 SKEW_S = 5.0
 KEEP_S = 3600.0
+SERVICE = "orders"
 RECEIVES_MAX = 2
 HANGS_S = 120.0  # a test that takes so long never ends
 STAGES = ("twin", "aws")
@@ -162,3 +164,19 @@ def on_payloads(stage: str, test: Callable[[Payloads, str], Awaitable[None]]) ->
         await test(S3Payloads(given.s3, bucket), bucket)
 
     in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+def on_breaker_store(stage: str, test: Callable[[BreakerStore], Awaitable[None]]) -> None:
+    async def twin() -> None:
+        await test(MemoryBreakers().seen_by())
+
+    async def aws(given: Open) -> None:
+        await test(dynamo_breakers(given))
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+def dynamo_breakers(given: Open, client: Any = None, *, service: str = SERVICE) -> DynamoBreakers:
+    return DynamoBreakers(
+        client or given.dynamodb, given.resources.breakers_table, service=service, keep_s=KEEP_S
+    )

@@ -6,6 +6,9 @@ import pytest
 from worker.core.envelope import parse
 from worker.core.events import (
     AttemptMade,
+    BreakerMoved,
+    BreakersBlind,
+    CallRefused,
     DeliverySkipped,
     DrainEnded,
     DrainStarted,
@@ -23,6 +26,7 @@ from worker.core.job import Limits
 from worker.core.measures import Measurement, Metrics, Names, measure
 from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
 from worker.core.strict_json import Malformed
+from worker.core.verdict import State
 
 NAMES = Names(routes=frozenset({"default"}), targets=frozenset({"sonnet"}))
 SETTLED = JobSettled(
@@ -61,6 +65,18 @@ MADE = AttemptMade(
 FAILED = replace(
     MADE, number=2, kind=Kind.TIMED_OUT, slow=True, billed=Billed.MAYBE, first_token_ms=None
 )
+BREAKER_MOVED = BreakerMoved(
+    breaker="sonnet",
+    scope="fleet",
+    old=State.CLOSED,
+    new=State.OPEN,
+    share=0.0,
+    epoch=1,
+    round=0,
+    version=1,
+    cooldown_s=2.0,
+    why="8 of 8 calls failed",
+)
 SAMPLES: tuple[Event, ...] = (
     SETTLED,
     replace(SETTLED, settlement="degraded", blocked=True),
@@ -75,11 +91,22 @@ SAMPLES: tuple[Event, ...] = (
     FlightFailed(job="j-1", error="KeyError", where="x.py:1"),
     IntakeHeld(why="ledger", for_s=1.0),
     StoreFailed(store="chat-jobs", operation="receive", why="throttled"),
+    BREAKER_MOVED,
+    replace(BREAKER_MOVED, scope="process"),
+    CallRefused(job="j-1", breaker="sonnet", why="open", retry_after_s=1.0),
+    BreakersBlind(blind=True, fleet_size=3.0),
     WorkerStarted(worker="w", version="1", slots=1, lanes=("default",)),
     DrainStarted(worker="w", in_flight=1, grace_s=1.0),
     DrainEnded(worker="w", clean=True, released=2, took_s=3.5),
 )
-AT_THE_FLUSH = {"Heartbeat", "InFlight", "EventLoopLag", "TelemetryLost"}
+AT_THE_FLUSH = {
+    "Heartbeat",
+    "InFlight",
+    "EventLoopLag",
+    "TelemetryLost",
+    "BreakersOpen",
+    "BreakerSyncAge",
+}
 
 
 def told(event: Event) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def test_a_target_is_tried_again_only_where_no_other_is_left() -> None:
 def test_a_target_that_closed_meanwhile_is_not_called_again() -> None:
     decision = decide(ONE, after(("a", Kind.UNAVAILABLE)), refusals={"a": 10.0})
 
-    assert decision == Park(delay_s=3.75, why="unavailable")
+    assert decision == Park(delay_s=11.25, why="unavailable")
 
 
 @pytest.mark.parametrize(

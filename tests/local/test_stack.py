@@ -118,12 +118,18 @@ def test_resources_are_those_of_the_deployment() -> None:
             assert attributes["MaximumMessageSize"] == "1048576"
             assert attributes["VisibilityTimeout"] == "45"
 
-        table = (await dynamodb.describe_table(TableName=made.table))["Table"]
-        ttl = await dynamodb.describe_time_to_live(TableName=made.table)
+        for name, keys in {
+            made.table: {"job": "HASH"},
+            made.breakers_table: {"pk": "HASH", "sk": "RANGE"},
+        }.items():
+            table = (await dynamodb.describe_table(TableName=name))["Table"]
+            ttl = await dynamodb.describe_time_to_live(TableName=name)
 
-        assert table["KeySchema"] == [{"AttributeName": "job", "KeyType": "HASH"}]
-        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-        assert ttl["TimeToLiveDescription"]["AttributeName"] == "ttl"
+            assert {k["AttributeName"]: k["KeyType"] for k in table["KeySchema"]} == keys
+            assert {k["AttributeType"] for k in table["AttributeDefinitions"]} == {"S"}
+            assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+            assert ttl["TimeToLiveDescription"]["AttributeName"] == "ttl"
+            assert ttl["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
         assert made.replies_url is None
         await s3.head_bucket(Bucket=made.bucket)
 

@@ -8,6 +8,7 @@ slow, messages come twice. Then the trouble ends, and what was promised must hol
 
 import asyncio
 import random
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from tests.runtime.promises import Witness, check, watched
 from worker.core.events import FlightFailed
 from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
+from worker.ports import Delivery
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Call, Mishap, ModelCall, Reply, answer
 from worker.sim.world import LivingWorker, World, until_quiet
@@ -87,8 +89,9 @@ class History:
 
     def _note_repeats(self, worker: LivingWorker, *, crashes: bool = False) -> None:
         for flight in worker.supervisor.flights:
-            self.repeats[flight.job_id] += 1
-            self.crashed[flight.job_id] += crashes
+            job = flight.job_id or _named(flight.delivery)
+            self.repeats[job] += 1
+            self.crashed[job] += crashes
 
     async def stall(self, worker: LivingWorker) -> None:
         """For a while every call that starts is under way for longer than a lease."""
@@ -184,6 +187,12 @@ class History:
         for job in jobs:
             self.repeats[job] += 3 * job.startswith("later") * (1 + self.repeats[job])
         check(self.world, witness, jobs, self.repeats)
+
+
+def _named(delivery: Delivery) -> str:
+    """The job of a flight that has not come so far as to know it."""
+    named = re.search(rb'"id":"([^"]+)"', delivery.body)
+    return named[1].decode() if named else delivery.message_id
 
 
 def replay(seed: int) -> History:

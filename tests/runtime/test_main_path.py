@@ -11,6 +11,7 @@ from worker.core.events import JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job, Request
 from worker.core.ledger import Record, State
+from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route, Target
 from worker.core.settlement import DegradedAnswer
@@ -126,7 +127,9 @@ def test_a_full_outage_is_hardly_amplified() -> None:
     async def main() -> None:
         for n in range(jobs):
             world.submit(id=f"job-{n}", prompt="Hello.")
-        worker = LivingWorker(world, "w1", rules={"slots": 50})
+        # The budget alone: the breaker would stop far earlier.
+        deaf = {"a": BreakerPolicy(min_calls=10_000)}
+        worker = LivingWorker(world, "w1", rules={"slots": 50, "policies": deaf})
         while world.statuses()["parked"] < jobs:
             await asyncio.sleep(0.1)
         await worker.drain()
@@ -378,4 +381,5 @@ def test_five_rejections_in_a_row_speak_against_the_target_and_not_the_jobs() ->
 
     in_virtual_time(main())
 
-    assert world.statuses() == {"dead": 4, "parked": 16}
+    assert world.statuses() == {"dead": 4, "parked": 2}
+    assert len(world.jobs.peek()) == 14, "denied twice, the target is left alone"

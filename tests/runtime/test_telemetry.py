@@ -185,6 +185,8 @@ def test_the_catalogues_gauges_are_the_ones_that_wiring_has_to_give() -> None:
     assert {m.name for m in CATALOGUE.values() if m.way is Way.GAUGE} == {
         "InFlight",
         "EventLoopLag",
+        "BreakersOpen",
+        "BreakerSyncAge",
     }
 
 

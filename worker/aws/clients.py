@@ -1,9 +1,10 @@
 """The SDK's clients, opened from one session and closed together.
 
 Each has the pool and the timers of its use. Two for SQS: on a shared pool a delete
-would wait behind the long polls. No client retries where a repeated request does
-harm: a receive whose answer was lost would hide more messages, a ledger write is
-settled by its nonce, and a model call is paid for.
+would wait behind the long polls. Two for DynamoDB: a breaker can do without its store,
+and gives up on it long before the ledger would. No client retries where a repeated
+request does harm: a receive whose answer was lost would hide more messages, a write to
+the ledger or to a verdict is settled by its nonce, and a model call is paid for.
 
 Endpoints come from the SDK's own environment (`AWS_ENDPOINT_URL_SQS` and so on).
 """
@@ -24,6 +25,9 @@ USER_AGENT: Final = "inference-worker"
 CONNECT_S: Final = 3.0
 DYNAMODB_POOL_MAX: Final = 64
 CONTROL_POOL_MIN: Final = 16
+BREAKERS_POOL: Final = 4
+BREAKERS_CONNECT_S: Final = 0.3
+BREAKERS_READ_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class Clients:
     sqs_poll: Any
     sqs_control: Any
     dynamodb: Any
+    breakers: Any
     s3: Any
     bedrock: Mapping[str, Any]
 
@@ -77,6 +82,12 @@ async def open_clients(
             dynamodb=await opened(
                 "dynamodb", _config(min(slots + 2, DYNAMODB_POOL_MAX), read_s=3, tries=1)
             ),
+            breakers=await opened(
+                "dynamodb",
+                _config(
+                    BREAKERS_POOL, connect_s=BREAKERS_CONNECT_S, read_s=BREAKERS_READ_S, tries=1
+                ),
+            ),
             s3=await opened("s3", _config(10, read_s=20, tries=3)),
             bedrock=bedrock,
         )
@@ -87,10 +98,10 @@ def creator(session: Any) -> Any:
     return getattr(session, "create_client", None) or session.client
 
 
-def _config(pool: int, *, read_s: float, tries: int) -> AioConfig:
+def _config(pool: int, *, read_s: float, tries: int, connect_s: float = CONNECT_S) -> AioConfig:
     return AioConfig(
         http_session_cls=AIOHTTPSession,
-        connect_timeout=CONNECT_S,
+        connect_timeout=connect_s,
         read_timeout=read_s,
         max_pool_connections=pool,
         # `total_max_attempts`, for the environment cannot raise it.

@@ -25,13 +25,12 @@ Times are seconds on one monotonic clock, and `now` never runs backwards.
 
 import zlib
 from dataclasses import dataclass
-from math import inf
 from typing import Final, NamedTuple
 
 from worker.core.jury import VOTER_Z, Vote, lower_bound
-from worker.core.policy import BreakerPolicy
+from worker.core.policy import LEVEL_MAX, BreakerPolicy
 from worker.core.verdict import State
-from worker.core.window import FAILED, Outcome, Slice, Window
+from worker.core.window import FAILED, NEVER, Outcome, Slice, Window
 
 Permit = Slice
 
@@ -63,7 +62,8 @@ class Refusal(NamedTuple):
     until: float
 
 
-NO_REFUSAL: Final = Refusal("", -inf)
+NO_REFUSAL: Final = Refusal("", NEVER)
+SILENT: Final = Vote(stage=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +159,11 @@ class Breaker:
         self._probe_until = 0.0
         self._denied = 0
         self._denials = 0
-        self._cut_at = -CUT_EVERY_S
+        self._cut_at = NEVER
         self._slow_start = False
         self._ramping = False
-        self._tripped_on = Vote(stage=0)
-        self._moves: list[Moved] = []
+        self._tripped_on = SILENT
+        self._moves: tuple[Moved, ...] = ()
         self._free = True  # closed and unlimited: nothing to ask but the window
 
     # --- calls -----------------------------------------------------------------
@@ -178,8 +178,12 @@ class Breaker:
         return self._ask(now)
 
     def admit_anyway(self, now: float) -> Permit:
-        """Count a call that goes out whatever the breaker thinks of it."""
-        return self._window.admit(now)
+        """Count a call that goes out whatever the breaker thinks of it.
+
+        The breaker goes on as ever, and where it would probe, this call is its probe.
+        """
+        answer = self.admit(now)
+        return self._window.admit(now) if isinstance(answer, Refusal) else answer
 
     def _ask(self, now: float) -> Permit | Refusal:
         if self.state is State.OPEN:
@@ -254,6 +258,7 @@ class Breaker:
             self.limit = max(1.0, self.limit * _CUTS[outcome])
         if outcome is Outcome.SLOW:
             self.successes += 1
+            self._denied = 0
         self._set_free()
 
     def _judge(self, now: float) -> None:
@@ -278,7 +283,7 @@ class Breaker:
         self._resting = Refusal("open", now + self._rest_s(now))
 
     def _reopen(self, now: float, *, why: str) -> None:
-        self._level += 1
+        self._level = min(self._level + 1, LEVEL_MAX)
         self._move(State.OPEN, now, why=why)
         self._resting = Refusal("open", now + self._rest_s(now))
 
@@ -286,9 +291,8 @@ class Breaker:
         policy = self._policy
         rest_s = min(policy.quarantine_max_s, policy.quarantine_s * 2.0 ** min(self._denials, 16))
         self._denials += 1
-        self._denied = 0
         # No word against the target's health: the vote stays silent.
-        self._tripped_on = Vote(stage=0)
+        self._tripped_on = SILENT
         self._move(State.OPEN, now, why="denied: no access, or no quota left")
         self._resting = Refusal("open", now + rest_s)
 
@@ -302,10 +306,11 @@ class Breaker:
         self.generation += 1
         self.why = why
         self._probe = None
+        self._denied = 0
         self._window.clear(now)
         if new is State.CLOSED:
             self._closed_since = now
-        self._moves.append(Moved(old=old, new=new, generation=self.generation, why=why))
+        self._moves += (Moved(old=old, new=new, generation=self.generation, why=why),)
         self._set_free()
 
     def _begin_slowly(self, limit: float) -> None:
@@ -333,18 +338,17 @@ class Breaker:
         """
         self._ramping = ramping
         if self.state is not State.CLOSED:
-            self._level = 0
             self._move(State.CLOSED, now, why="the fleet has decided")
         else:
             self.generation += 1
             self._window.clear(now)
-        self.successes = 0
+        self._level = self._denials = self._denied = self.successes = 0
         self._begin_slowly(limit)
 
     def rest(self, now: float, rest_s: float, *, why: str) -> None:
         """Open from outside: the fleet's circuit was open when the store went out of reach."""
         if self.state is State.CLOSED:
-            self._tripped_on = Vote(stage=0)
+            self._tripped_on = SILENT
             self._move(State.OPEN, now, why=why)
             self._resting = Refusal("open", now + rest_s)
 
@@ -369,14 +373,18 @@ class Breaker:
     @property
     def rests_until(self) -> float:
         """When the rest ends; in the past unless the breaker is open."""
-        return self._resting.until if self.state is State.OPEN else -inf
+        return self._resting.until if self.state is State.OPEN else NEVER
 
     def vote(self, stage: int, now: float) -> Vote:
         """What this process would tell the jury, about the verdict's `stage`."""
         if self.state is not State.CLOSED:
             seen = self._tripped_on
             return Vote(
-                stage=stage, calls=seen.calls, failures=seen.failures, sick=seen.failures > 0
+                stage=stage,
+                calls=seen.calls,
+                failures=seen.failures,
+                slow=seen.slow,
+                sick=seen.calls > 0,
             )
         policy = self._policy
         whole = self._window.tally(now, policy.stuck_s)
@@ -393,5 +401,5 @@ class Breaker:
 
     def take_moves(self) -> tuple[Moved, ...]:
         """Every change of state since the last time."""
-        moves, self._moves = tuple(self._moves), []
+        moves, self._moves = self._moves, ()
         return moves

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from worker.core.fault import Billed, Kind
+from worker.core.verdict import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class DeliverySkipped:
     name: ClassVar = "delivery.skipped"
 
     job: str
-    why: str  # finished, running_here, running_elsewhere, over_share, stopping, stale, ...
+    why: str  # finished, running_here, running_elsewhere, over_share, circuit_open, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,50 @@ class StoreFailed:
     store: str
     operation: str
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerMoved:
+    """A breaker changed its state, or the share that it admits.
+
+    The fleet's moves are told once, by the worker whose write won; a process tells
+    its own, which concern nobody else.
+    """
+
+    name: ClassVar = "breaker.moved"
+
+    breaker: str
+    scope: str  # fleet, process
+    old: State
+    new: State
+    share: float
+    epoch: int
+    round: int
+    version: int
+    cooldown_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """A breaker gave no leave for a call."""
+
+    name: ClassVar = "call.refused"
+
+    job: str
+    breaker: str
+    why: str  # open, probing, resting, full, held
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakersBlind:
+    """The breakers' store is out of reach, or back: this process decides alone, or no more."""
+
+    name: ClassVar = "breakers.blind"
+
+    blind: bool
+    fleet_size: float  # about how many workers there are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +210,9 @@ Event = (
     | FlightFailed
     | IntakeHeld
     | StoreFailed
+    | BreakerMoved
+    | CallRefused
+    | BreakersBlind
     | WorkerStarted
     | DrainStarted
     | DrainEnded

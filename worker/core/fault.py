@@ -14,6 +14,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from worker.core.window import Outcome
+
 
 class Kind(StrEnum):
     """What a fault is about. The order is that of `docs/faults.md`."""
@@ -152,6 +154,33 @@ class Fault:
     def reaction(self) -> Reaction:
         """How we react to it."""
         return REACTIONS[self.kind]
+
+
+def heard(vote: Vote, *, slow: bool, answered: bool) -> tuple[Outcome, Outcome]:
+    """What a finished call tells the breaker of its target, and that of its endpoint.
+
+    Args:
+        vote: Of the fault's row; OK for an answer.
+        slow: Whether the call took longer than the target's limit.
+        answered: Whether the endpoint gave any answer at all.
+
+    >>> heard(Vote.FAIL, slow=True, answered=False)
+    (<Outcome.HUNG: 'hung'>, <Outcome.IGNORED: 'ignored'>)
+    """
+    reached = Outcome.SUCCESS if answered else Outcome.IGNORED
+    match vote:
+        case Vote.OK:
+            return (Outcome.SLOW if slow else Outcome.SUCCESS), Outcome.SUCCESS
+        case Vote.FAIL:
+            return (Outcome.HUNG if slow else Outcome.FAILURE), reached
+        case Vote.FAIL_ENDPOINT:
+            return Outcome.IGNORED, Outcome.FAILURE
+        case Vote.THROTTLE:
+            return Outcome.THROTTLED, reached
+        case Vote.QUARANTINE:
+            return Outcome.DENIED, reached
+        case Vote.IGNORE:
+            return Outcome.IGNORED, Outcome.IGNORED
 
 
 _APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=(?:s|t|d|m|re|ve|ll)\b)")

@@ -13,13 +13,12 @@ is left over after the comma is drawn by worker and epoch, alike for every call.
 """
 
 from dataclasses import dataclass
-from math import inf
 from typing import Final
 
 from worker.core.breaker import FULL_RETRY_S, NO_REFUSAL, Breaker, Permit, Refusal, draw
 from worker.core.policy import BreakerPolicy
 from worker.core.verdict import Mode, State, Verdict
-from worker.core.window import Outcome
+from worker.core.window import NEVER, Outcome
 
 ASK_AGAIN_S: Final = 1.0
 ROUND_MARGIN_S: Final = 5.0  # behind the probes' own limit, for their reports to arrive
@@ -63,7 +62,6 @@ class Gate:
 
     __slots__ = (
         "_calm_since",
-        "_fleet_size",
         "_juror",
         "_override_until",
         "_plain",
@@ -96,8 +94,7 @@ class Gate:
         self._slots = slots
         self._worker = worker
         self._calm_since = now
-        self._fleet_size = 1.0
-        self._override_until = -inf
+        self._override_until = NEVER
         self._refused = NO_REFUSAL
         self._plain = True  # neither the fleet nor an operator takes anything away
 
@@ -127,7 +124,7 @@ class Gate:
         self.verdict = verdict
         override = verdict.override
         if override is None:
-            self._override_until = -inf
+            self._override_until = NEVER
         elif known.override is None or known.override.number != override.number:
             self._override_until = now + min(override.for_s, override.until_at - at)
         if verdict.stage != known.stage or verdict.state is not known.state:
@@ -148,12 +145,14 @@ class Gate:
         if self.blind:
             return
         self.blind = True
-        self._fleet_size = fleet_size
         self.local.odds = min(1.0, BLIND_ODDS * self._policy.probes / fleet_size)
+        self._rest_blindly(now)
+        self._set_plain(now)
+
+    def _rest_blindly(self, now: float) -> None:
         if self.verdict.state in (State.OPEN, State.HALF_OPEN):
             left_s = self.seen_at + self.verdict.cooldown_s - now
             self.local.rest(now, max(ASK_AGAIN_S, left_s), why="the fleet's circuit is open")
-        self._set_plain(now)
 
     def see_again(self, now: float) -> None:
         """The store is back: what the fleet knows counts again."""
@@ -166,6 +165,8 @@ class Gate:
         ramping = self.verdict.state is State.RAMP
         limit = self._slots * self.verdict.share if ramping else self._slots
         self.local.start_over(now, limit=max(1.0, limit), ramping=ramping)
+        if self.blind:  # one answer came through, and no ticket can be had yet
+            self._rest_blindly(now)
 
     def mode(self, now: float) -> Mode:
         """What the operator orders now."""

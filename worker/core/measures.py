@@ -9,6 +9,9 @@ from typing import Final, NamedTuple, assert_never
 
 from worker.core.events import (
     AttemptMade,
+    BreakerMoved,
+    BreakersBlind,
+    CallRefused,
     DeliverySkipped,
     DrainEnded,
     DrainStarted,
@@ -23,11 +26,13 @@ from worker.core.events import (
 )
 from worker.core.fault import Billed
 from worker.core.metrics import CATALOGUE, FAILURES, Failure, Metric, Way
+from worker.core.verdict import State
 
 OTHER: Final = "other"
 # Deliveries that needed no run because another delivery of the same job did.
 DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
-STORES: Final = frozenset({"ledger", "payloads", "protection"})  # any other name is a queue's
+# Any other name is a queue's.
+STORES: Final = frozenset({"breakers", "ledger", "payloads", "protection"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Names:
 
     routes: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
+    breakers: frozenset[str] = frozenset()
 
 
 class Measurement(NamedTuple):
@@ -49,7 +55,7 @@ class Measurement(NamedTuple):
     label: str = ""
 
 
-def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C901  (a case per event)
+def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C901, PLR0912  (a case per event)
     """What an event adds to the metrics."""
     match event:
         case JobSettled():
@@ -68,6 +74,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("IntakeHolds", 1),)
         case StoreFailed(store=store):
             return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
+        case BreakerMoved() | CallRefused() | BreakersBlind():
+            return _guarded(event, names)
         case WorkerStarted():
             return (Measurement("WorkerStarts", 1),)
         case DrainStarted():
@@ -79,6 +87,19 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             )
         case _:
             assert_never(event)
+
+
+def _guarded(
+    event: BreakerMoved | CallRefused | BreakersBlind, names: Names
+) -> tuple[Measurement, ...]:
+    if isinstance(event, BreakersBlind):
+        return (Measurement("BreakersBlind", 1),) if event.blind else ()
+    breaker = event.breaker if event.breaker in names.breakers else OTHER
+    if isinstance(event, CallRefused):
+        return (Measurement("CallsRefused", 1, breaker),)
+    if event.scope == "fleet":
+        return (Measurement("BreakerTransitions", 1, breaker),)
+    return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:

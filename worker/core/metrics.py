@@ -37,6 +37,7 @@ class By(StrEnum):
     ERROR = "ErrorType"
     FAILURE = "FailureClass"
     STORE = "Store"
+    BREAKER = "Breaker"
 
 
 class Way(StrEnum):
@@ -313,6 +314,41 @@ _ROWS: Final = (
         by=By.STORE,
         when="`store.failed`",
         meaning="Calls to queues, ledger or payload store that failed after their retries.",
+    ),
+    Metric(
+        name="BreakersOpen",
+        way=Way.GAUGE,
+        when=_FLUSH,
+        meaning="Breakers whose circuit is not closed, as this worker knows the fleet's verdicts.",
+    ),
+    Metric(
+        name="BreakerTransitions",
+        by=By.BREAKER,
+        when="`breaker.moved` with scope `fleet`",
+        meaning="Moves of the fleet's verdicts; each is told once, by the worker whose write won.",
+    ),
+    Metric(
+        name="BreakerTrips",
+        when="`breaker.moved` with scope `process`, to open",
+        meaning="Processes that stopped by themselves: a bad host, or the first to see an outage.",
+    ),
+    Metric(
+        name="BreakerSyncAge",
+        unit=Unit.SECONDS,
+        way=Way.GAUGE,
+        when=_FLUSH,
+        meaning="Since the verdicts were last read: above 60 the store is out of reach.",
+    ),
+    Metric(
+        name="BreakersBlind",
+        when="`breakers.blind`",
+        meaning="Workers that went on without the store.",
+    ),
+    Metric(
+        name="CallsRefused",
+        by=By.BREAKER,
+        when="`call.refused`",
+        meaning="Calls of jobs in hand that a breaker gave no leave for.",
     ),
     Metric(
         name="DrainSeconds",

@@ -67,8 +67,13 @@ class BreakerPolicy:
     def __post_init__(self) -> None:
         for name, low, high in _LIMITS:
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if value is None and name in _OPTIONAL:
+                continue
+            if not low <= value <= high:
                 msg = f"{name} must be from {low:g} to {high:g}, not {value:g}"
+                raise ValueError(msg)
+            if name in _WHOLE and value % 1:
+                msg = f"{name} must be a whole number, not {value:g}"
                 raise ValueError(msg)
         for name, upper in _ORDER:
             low, high = getattr(self, name), getattr(self, upper)
@@ -76,8 +81,8 @@ class BreakerPolicy:
                 msg = f"{name} ({low:g}) must not be above {upper} ({high:g})"
                 raise ValueError(msg)
         steps = (0.0, *self.ramp, 1.0)
-        if any(low >= high for low, high in pairwise(steps)):
-            msg = f"ramp must grow, each step above 0 and below 1, not {self.ramp}"
+        if not self.ramp or any(low >= high for low, high in pairwise(steps)):
+            msg = f"ramp must have steps that grow, each above 0 and below 1, not {self.ramp}"
             raise ValueError(msg)
 
     def rest_s(self, level: int, roll: float) -> float:
@@ -99,10 +104,10 @@ class BreakerPolicy:
         if unknown:
             msg = f"a breaker's policy has no {unknown[0]!r}; it has {', '.join(sorted(_NAMES))}"
             raise ValueError(msg)
-        given: dict[str, Any] = {
-            name: tuple(v) if name == "ramp" else v for name, v in values.items()
-        }
         try:
+            given: dict[str, Any] = {
+                name: tuple(v) if name == "ramp" else v for name, v in values.items()
+            }
             return replace(self, **given)
         except TypeError as error:
             msg = "a value of a breaker's policy is not a number"
@@ -150,6 +155,10 @@ _LIMITS: Final[tuple[tuple[str, float, float], ...]] = (
     ("ramp_calls", 1, 10_000),
     ("quarantine_s", 1, 86_400),
     ("quarantine_max_s", 1, 86_400),
+)
+_OPTIONAL: Final = frozenset({"window_calls", "slow_rate"})
+_WHOLE: Final = frozenset(
+    {"window_s", "window_calls", "min_calls", "probes", "probes_good", "ramp_calls"}
 )
 _ORDER: Final = (
     ("recent_s", "window_s"),

@@ -228,6 +228,8 @@ def _after_fault(
             return Discard(reason=fault.kind)
         case Ending.PARK:  # pragma: no branch  (closed enum)
             at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
+            if all(target.name in refusals for target in worthy):
+                at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
             return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
 
 

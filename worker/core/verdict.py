@@ -145,8 +145,14 @@ class Transition:
     for_s: float = 0.0
 
 
-def transition(old: Verdict, new: Verdict) -> Transition | None:
-    """What to note of one write; None if neither the stage nor the override changed."""
+def transition(old: Verdict, new: Verdict, at: float) -> Transition | None:
+    """What to note of one write; None if neither the stage nor the override changed.
+
+    Args:
+        old: What was there.
+        new: What was written.
+        at: When, seconds since 1970.
+    """
     if (old.stage, old.override) == (new.stage, new.override):
         return None
     override = new.override
@@ -165,6 +171,6 @@ def transition(old: Verdict, new: Verdict) -> Transition | None:
         mode=Mode.ENFORCE if override is None else override.mode,
         why=ordered.reason if ordered else ("released" if override != old.override else new.why),
         by=ordered.author if ordered else new.writer,
-        at=new.at,
+        at=at,
         for_s=ordered.for_s if ordered else 0.0,
     )

@@ -4,7 +4,8 @@ The window is a list of slices of a second, the newest last, with running totals
 call belongs to the slice in which it was admitted, whenever it ends. So a slice
 knows how many of its calls are in flight, and its age is theirs: calls that hang
 are evidence before one of them has failed. Empty slices are not kept, so any idle
-gap is one step, and an idle window is empty.
+gap is one step, and an idle window is empty. What changes but once a second is kept
+in tuples, so that an idle window holds no list of its own.
 
 A call that outlives the window stays known until it ends, or until `lapse_s`: then
 nobody will end it any more.
@@ -32,6 +33,7 @@ class Outcome(StrEnum):
     IGNORED = "ignored"  # cancelled, local, the job's own fault: says nothing at all
 
 
+NEVER: Final = -inf  # one for all that wait for nothing
 FAILED: Final = frozenset({Outcome.FAILURE, Outcome.HUNG})
 WENT_SLOW: Final = frozenset({Outcome.SLOW, Outcome.HUNG})
 TELLS_NOTHING: Final = frozenset({Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED})
@@ -105,11 +107,11 @@ class Window:
         self._window_s = window_s
         self._calls_max = calls_max
         self._lapse_s = lapse_s
-        self._slices: list[Slice] = []
-        self._overdue: list[Slice] = []  # left the window with calls in flight
+        self._slices: tuple[Slice, ...] = ()
+        self._overdue: tuple[Slice, ...] = ()  # left the window with calls in flight
         self._calls = self._ended = self._failures = self._slow = 0
         self.current = Slice(now)
-        self.turns_at = -inf
+        self.turns_at = NEVER
 
     def reach(self, *, window_s: float, calls_max: int | None) -> None:
         """Change how far the window goes back; what lies within is kept."""
@@ -120,16 +122,16 @@ class Window:
         """Start anew: what is still in flight ends in slices that nobody reads."""
         for one in (*self._slices, self.current):
             one.live = False
-        self._slices = []
-        self._overdue = []
+        self._slices = ()
+        self._overdue = ()
         self._calls = self._ended = self._failures = self._slow = 0
         self.current = Slice(now)
-        self.turns_at = -inf
+        self.turns_at = NEVER
 
     def turn(self, now: float) -> None:
         """Go on to the slice of `now`. Due from `turns_at` on."""
         if self.current.calls:
-            self._slices.append(self.current)
+            self._slices += (self.current,)
         else:
             self.current.live = False
         since = now - now % SLICE_S
@@ -137,11 +139,11 @@ class Window:
         self.turns_at = since + SLICE_S
         self._drop_old(since + SLICE_S - self._window_s)
         if self._overdue:
-            self._overdue = [
+            self._overdue = tuple(
                 one
                 for one in self._overdue
                 if one.ended < one.calls and now - one.since < self._lapse_s
-            ]
+            )
 
     def _drop_old(self, oldest: float) -> None:
         gone = 0
@@ -156,8 +158,8 @@ class Window:
             self._failures -= one.failures
             self._slow -= one.slow
             if one.ended < one.calls:
-                self._overdue.append(one)
-        del self._slices[:gone]
+                self._overdue += (one,)
+        self._slices = self._slices[gone:]
 
     def admit(self, now: float) -> Slice:
         """Count a call that starts now, and return the slice that it belongs to."""

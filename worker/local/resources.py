@@ -1,4 +1,4 @@
-"""The queues, the table and the bucket that a worker needs, made ready.
+"""The queues, the tables and the bucket that a worker needs, made ready.
 
 For tests, the demo and `inference-worker local up`. In an AWS account these
 resources belong to the deployment's template; this makes the same ones.
@@ -37,6 +37,7 @@ class Resources:
     dead_arn: str
     replies_url: str | None
     table: str
+    breakers_table: str
     bucket: str
 
 
@@ -48,7 +49,7 @@ async def create_resources(
     replies: bool = False,
     endpoint_url: str | None = None,
 ) -> Resources:
-    """Make `<name>-jobs`, `-parked`, `-dead`, `-replies`, and the table and the bucket.
+    """Make `<name>-jobs`, `-parked`, `-dead`, `-replies`, the two tables and the bucket.
 
     What is there already is left as it is, so this may be called again.
 
@@ -77,7 +78,8 @@ async def create_resources(
         parked_url, parked_arn = await _queue(sqs, f"{name}-parked", backed)
         replies_url = (await _queue(sqs, f"{name}-replies", plain))[0] if replies else None
     async with session.create_client("dynamodb", **where) as dynamodb:
-        await _table(dynamodb, f"{name}-jobs")
+        await _table(dynamodb, f"{name}-jobs", "job")
+        await _table(dynamodb, f"{name}-breakers", "pk", "sk")
     async with session.create_client("s3", **where) as s3:
         await _bucket(s3, f"{name}-payloads")
     return Resources(
@@ -90,6 +92,7 @@ async def create_resources(
         dead_arn=dead_arn,
         replies_url=replies_url,
         table=f"{name}-jobs",
+        breakers_table=f"{name}-breakers",
         bucket=f"{name}-payloads",
     )
 
@@ -101,12 +104,16 @@ async def _queue(sqs: Any, name: str, attributes: dict[str, str]) -> tuple[str, 
     return url, asked["Attributes"]["QueueArn"]
 
 
-async def _table(dynamodb: Any, name: str) -> None:
+async def _table(dynamodb: Any, name: str, *keys: str) -> None:
+    """Make a table; its `keys` are texts, the partition's first."""
     try:
         await dynamodb.create_table(
             TableName=name,
-            KeySchema=[{"AttributeName": "job", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "job", "AttributeType": "S"}],
+            KeySchema=[
+                {"AttributeName": key, "KeyType": kind}
+                for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
             BillingMode="PAY_PER_REQUEST",
         )
     except dynamodb.exceptions.ResourceInUseException:

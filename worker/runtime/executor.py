@@ -14,8 +14,8 @@ from typing import Final, assert_never
 
 from worker.core.answer import Answer
 from worker.core.envelope import parse_payload
-from worker.core.events import AttemptMade, FaultUnknown
-from worker.core.fault import Fault, Kind
+from worker.core.events import AttemptMade, CallRefused, FaultUnknown
+from worker.core.fault import Fault, Kind, Vote, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
 from worker.core.retry import RetryBudget, backoff_s
@@ -25,6 +25,7 @@ from worker.core.strict_json import Malformed
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.claims import Claims
 from worker.runtime.flights import Flight, Phase
+from worker.runtime.gates import Gates, Passage, Refused
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
 from worker.runtime.permits import Permits
@@ -34,6 +35,7 @@ from worker.runtime.trip import Trip
 PAYLOAD_TRIES: Final = 3
 SUSPECT_FROM: Final = 2  # crashes in a row; one crash takes too many bystanders along
 SUSPECT_DELAY_S: Final = 5.0
+REFUSED_S: Final = 0.5  # the shortest time for which a target is not asked again
 
 
 class Executor:
@@ -47,12 +49,14 @@ class Executor:
         settler: Settler,
         holds: Holds,
         permits: Permits,
+        gates: Gates,
     ) -> None:
         self._house = house
         self._claims = claims
         self._settler = settler
         self._holds = holds
         self._permits = permits
+        self._gates = gates
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
@@ -173,13 +177,17 @@ class Executor:
             budget = self._budgets.get(route.name)
             if budget is None:
                 budget = self._budgets[route.name] = RetryBudget(route.retry)
-            decision = plan(route, trip.seen(house.at()), roll=house.roll(), budget=budget.tokens)
+            decision = plan(
+                route,
+                trip.seen(house.at()),
+                roll=house.roll(),
+                budget=budget.tokens,
+                refusals=self._refusals(trip, route),
+            )
             match decision:
                 case Call():
-                    budget.spend(decision.spends)
-                    answer = await self._call(trip, decision, request)
+                    answer = await self._attempt(trip, decision, request, budget)
                     if answer is not None:
-                        budget.earn()
                         return Answered(answer=answer, target=decision.target)
                 case Park(delay_s=delay_s, why=why):
                     return Parked(delay_s=delay_s, why=why)
@@ -195,26 +203,69 @@ class Executor:
                 case _:
                     assert_never(decision)
 
-    async def _call(self, trip: Trip, call: Call, request: Request) -> Answer | None:
-        loop, target = asyncio.get_running_loop(), call.target
+    def _refusals(self, trip: Trip, route: Route) -> dict[str, float]:
+        """The targets that admit nothing now, and those that just refused this very job."""
+        now = asyncio.get_running_loop().time()
+        just = {name: until - now for name, until in trip.refused.items() if until > now}
+        return just | self._gates.refusals(route)
+
+    async def _attempt(
+        self, trip: Trip, call: Call, request: Request, budget: RetryBudget
+    ) -> Answer | None:
+        """One call, if the gates give leave for it."""
         if call.wait_s:
             trip.backoff_s += call.wait_s
             await asyncio.sleep(call.wait_s)
+        try:
+            passage = await self._gates.enter(call.target)
+        except Refused as no:
+            now = asyncio.get_running_loop().time()
+            trip.refused[call.target.name] = max(no.refusal.until, now + REFUSED_S)
+            self._house.tell(
+                CallRefused(
+                    job=trip.record.job,
+                    breaker=no.breaker,
+                    why=no.refusal.why,
+                    retry_after_s=round(max(0.0, no.refusal.until - now), 3),
+                )
+            )
+            return None
+        budget.spend(call.spends)
+        answer = await self._call(trip, call, request, passage)
+        if answer is not None:
+            budget.earn()
+        return answer
+
+    async def _call(
+        self, trip: Trip, call: Call, request: Request, passage: Passage
+    ) -> Answer | None:
+        loop, target = asyncio.get_running_loop(), call.target
+        bound_s = call.bound_s if passage.probe_s is None else min(call.bound_s, passage.probe_s)
         started = loop.time()
-        outcome = await self._house.model.call(
-            target,
-            request,
-            job=trip.record.job,
-            attempt=trip.attempts + 1,
-            bound_s=call.bound_s,
-        )
-        now = loop.time()
-        if isinstance(outcome, Fault):
-            outcome = self._in_the_light_of_others(trip, target, outcome, now)
-        else:
-            self._mass_death.served(target.name, now)
-            self._holds.lift("local")
-        row = trip.came_back(target, outcome, now - started)
+        said = heard(Vote.IGNORE, slow=False, answered=False)  # unless we hear better
+        try:
+            outcome = await self._house.model.call(
+                target,
+                request,
+                job=trip.record.job,
+                attempt=trip.attempts + 1,
+                bound_s=bound_s,
+            )
+            now = loop.time()
+            slow = now - started > target.slow_s
+            if isinstance(outcome, Fault):
+                outcome = self._in_the_light_of_others(trip, target, outcome, now)
+                said = heard(outcome.reaction.vote, slow=slow, answered=outcome.http is not None)
+                if bound_s < call.bound_s and outcome.kind is Kind.TIMED_OUT:
+                    # That a probe's short limit fired says nothing about the job.
+                    outcome = replace(outcome, kind=Kind.UNAVAILABLE)
+            else:
+                said = heard(Vote.OK, slow=slow, answered=True)
+                self._mass_death.served(target.name, now)
+                self._holds.lift("local")
+        finally:
+            self._gates.settle(passage, *said)
+        row = trip.came_back(target, outcome, now - started, circuit=passage.state)
         self._house.tell(
             AttemptMade(
                 job=trip.record.job,
@@ -225,7 +276,7 @@ class Executor:
                 http=row.http,
                 duration_ms=row.duration_ms,
                 first_token_ms=outcome.first_token_ms if isinstance(outcome, Answer) else None,
-                slow=now - started > target.slow_s,
+                slow=slow,
                 billed=row.billed,
                 timer=row.timer,
                 request_id=row.request_id,

@@ -4,8 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.job import Limits
+from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
-from worker.ports import DegradedHandler, Ledger, Model, Payloads, Protection, Queue, Tell
+from worker.ports import (
+    BreakerStore,
+    DegradedHandler,
+    Ledger,
+    Model,
+    Payloads,
+    Protection,
+    Queue,
+    Tell,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +41,7 @@ class Rules:
         wait_s: The longest that a long poll waits, at most 20.
         linger_s: The longest wait for a fuller batch.
         grace_s: How long a drain may last.
+        policies: The breakers' policies by target; the default one where none is named.
         crashes_max: A job that crashed this often is discarded.
         inline_bytes: Larger results go to the payload store.
     """
@@ -48,6 +59,7 @@ class Rules:
     grace_s: float = 100.0
     crashes_max: int = 3
     inline_bytes: int = 8192
+    policies: Mapping[str, BreakerPolicy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +77,7 @@ class House:
     at: Callable[[], float]
     roll: Callable[[], float]
     payloads: Payloads | None = None
+    breakers: BreakerStore | None = None  # without it, every process decides alone
     protection: Protection | None = None
     replies: Mapping[str, Queue] = field(default_factory=dict)
     handlers: Mapping[str, DegradedHandler] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from worker.core.route import Hold
 from worker.ports import Delivery, Queue, Unavailable
 from worker.runtime.acks import Acks
 from worker.runtime.flights import Flight, Flights
+from worker.runtime.gates import Gates
 from worker.runtime.heartbeat import FIRST_AT
 from worker.runtime.holds import Holds
 from worker.runtime.house import House, Lane
@@ -24,6 +25,8 @@ BATCH: Final = 10
 TRIAL_S: Final = 1.0
 LOOK_IN_S: Final = 5.0
 TENANT_SEEN_S: Final = 10.0
+CIRCUIT_LOOK_S: Final = 0.5
+REFUSED_DELAY_S: Final = 2.0
 SHARE_DELAY_S: Final = 2.0  # and up to four times more, by the dice
 
 Start = Callable[[Flight], None]
@@ -41,6 +44,7 @@ class Intake:
         flights: Flights,
         acks: Acks,
         holds: Holds,
+        gates: Gates,
         stop: asyncio.Event,
         start: Start,
     ) -> None:
@@ -50,9 +54,12 @@ class Intake:
         self._flights = flights
         self._acks = acks
         self._holds = holds
+        self._gates = gates
         self._stop = stop
         self._start = start
         self._extra = 0
+        self._asked = 0  # slots reserved by polls under way
+        self._routes = [house.rules.routes[name] for name in lane.routes]
         self._tenants_seen: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -67,16 +74,17 @@ class Intake:
         came = 0 if shares else BATCH
         rules = self._house.rules
         while not self._stop.is_set():
-            if isinstance(hold := self._holds.ask(), Hold):
-                await self._pause(hold.for_s)
+            scarce = (room := self._room()) < rules.slots
+            if (wait_s := self._has_to_wait(room)) > 0:
+                await self._pause(wait_s)
                 continue
             idle_share = 1 if (shares and came == 0) or self._holds.anxious else BATCH
-            most = await self._permits.reserve(min(BATCH, idle_share), linger_s=rules.linger_s)
+            most = await self._reserve(min(BATCH, idle_share, room))
             if most == 0:
                 break
             # A queue that shares the slots waits with one of them, and only while
             # there are enough; else it looks in, and gives its slot to those who wait.
-            looks_in = shares and (most > 1 or self._permits.free < BATCH)
+            looks_in = scarce or (shares and (most > 1 or self._permits.free < BATCH))
             came = await self._receive(queue, most, 0.0 if looks_in else rules.wait_s)
             if came == BATCH and not self._stop.is_set():
                 if self._extra < rules.pollers_max - 1 and self._permits.free >= BATCH:
@@ -84,13 +92,43 @@ class Intake:
                     pollers.create_task(self._poll(queue, pollers, extra=True))
             elif extra:
                 break
-            elif self._holds.anxious:
-                await self._pause(TRIAL_S)  # how does the one that came fare?
-            elif 0 < came < most:
-                await self._pause(rules.linger_s)
-            elif came == 0 and looks_in and most == 1:
-                await self._pause(min(LOOK_IN_S, rules.wait_s))
+            else:
+                await self._rest(came, most, looks_in=looks_in, scarce=scarce)
         self._extra -= extra
+
+    def _has_to_wait(self, room: int) -> float:
+        """How long nothing may be received, in seconds; 0 if it may."""
+        if isinstance(hold := self._holds.ask(), Hold):
+            return hold.for_s
+        # The queue itself is the cheapest place to wait for an open circuit.
+        return CIRCUIT_LOOK_S if room <= 0 else 0.0
+
+    async def _reserve(self, most: int) -> int:
+        self._asked += most
+        try:
+            return await self._permits.reserve(most, linger_s=self._house.rules.linger_s)
+        finally:
+            self._asked -= most
+
+    async def _rest(self, came: int, most: int, *, looks_in: bool, scarce: bool) -> None:
+        """Give others a chance before the next receive."""
+        rules = self._house.rules
+        if self._holds.anxious:
+            await self._pause(TRIAL_S)  # how does the one that came fare?
+        elif 0 < came < most:
+            await self._pause(rules.linger_s)
+        elif came == 0 and scarce:
+            await self._pause(CIRCUIT_LOOK_S)  # now the other queue
+        elif came == 0 and looks_in and most == 1:
+            await self._pause(min(LOOK_IN_S, rules.wait_s))
+
+    def _room(self) -> int:
+        """How many more jobs of this lane are worth having in hand."""
+        capacity = self._gates.capacity(self._routes)
+        if capacity >= self._house.rules.slots:
+            return capacity
+        in_hand = sum(flight.lane is self._lane for flight in self._flights)
+        return capacity - in_hand - self._asked
 
     async def _receive(self, queue: Queue, most: int, wait_s: float) -> int:
         rules, loop = self._house.rules, asyncio.get_running_loop()
@@ -98,6 +136,7 @@ class Intake:
         taken: list[int] = []
         # SQS counts the lease from its own receive; ours must not be longer than that.
         asked_at = loop.time()
+        self._asked += most
         try:
             deliveries = await queue.receive(most, wait_s=wait_s, lease_s=rules.lease_s)
         except Unavailable as error:
@@ -108,6 +147,7 @@ class Intake:
             received_at = max(asked_at, loop.time() - 1.0)
             taken = [len(d.body) for d in deliveries if self._admit(queue, d, received_at)]
         finally:
+            self._asked -= most
             self._permits.settle_reservation(most, taken)
         return len(deliveries)
 
@@ -122,6 +162,11 @@ class Intake:
         if self._stop.is_set():
             self._acks.release(queue, delivery, 0.0)
             return self._skip(delivery, "stopping")
+        if self._gates.capacity(self._routes) == 0:
+            # It came from a poll that was under way when the circuit opened.
+            delay_s = REFUSED_DELAY_S * (1 + self._house.roll())
+            self._acks.release(queue, delivery, delay_s)
+            return self._skip(delivery, "circuit_open")
         if self._goes_back(delivery):
             delay_s = SHARE_DELAY_S * (1 + 4 * self._house.roll())
             self._acks.release(queue, delivery, delay_s)

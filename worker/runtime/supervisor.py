@@ -19,6 +19,7 @@ from worker.runtime.acks import Acks
 from worker.runtime.claims import Claims
 from worker.runtime.executor import Executor
 from worker.runtime.flights import Flight, Flights, Phase
+from worker.runtime.gates import Gates
 from worker.runtime.heartbeat import Heartbeat
 from worker.runtime.holds import Holds
 from worker.runtime.house import House, Lane
@@ -26,6 +27,7 @@ from worker.runtime.intake import Intake
 from worker.runtime.permits import Permits
 from worker.runtime.protection import ScaleIn
 from worker.runtime.settler import Settler
+from worker.runtime.syncer import Syncer
 
 FIRM_S: Final = 8.0
 FIRM_SHARE: Final = 0.3  # of a grace too short for `FIRM_S`
@@ -56,6 +58,27 @@ class Supervisor:
         )
         self._acks = Acks(house.tell)
         self._holds = Holds(house.tell)
+        rules = house.rules
+        self.gates = Gates(
+            worker=rules.worker,
+            slots=rules.slots,
+            targets=[target for route in rules.routes.values() for target in route.targets],
+            policies=rules.policies,
+            tell=house.tell,
+            now=asyncio.get_running_loop().time(),
+        )
+        self.syncer = (
+            Syncer(
+                house.breakers,
+                self.gates,
+                worker=rules.worker,
+                at=house.at,
+                roll=house.roll,
+                tell=house.tell,
+            )
+            if house.breakers
+            else None
+        )
         settler = Settler(house, self._acks)
         self._executor = Executor(
             house,
@@ -63,6 +86,7 @@ class Supervisor:
             settler=settler,
             holds=self._holds,
             permits=self._permits,
+            gates=self.gates,
         )
         self._scale_in = (
             ScaleIn(house, house.protection, self.flights) if house.protection else None
@@ -81,6 +105,9 @@ class Supervisor:
             )
         )
         services = [Heartbeat(self._house, self.flights).run, *self._services]
+        if self.syncer is not None:
+            await self.syncer.start()
+            services.append(self.syncer.run)
         if self._scale_in is not None:
             services.append(self._scale_in.run)
         async with asyncio.TaskGroup() as outer:
@@ -137,6 +164,7 @@ class Supervisor:
             flights=self.flights,
             acks=self._acks,
             holds=self._holds,
+            gates=self.gates,
             stop=self._stop,
             start=start,
         )

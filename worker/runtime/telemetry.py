@@ -22,6 +22,9 @@ from structlog.typing import EventDict, FilteringBoundLogger
 
 from worker.core.events import (
     AttemptMade,
+    BreakerMoved,
+    BreakersBlind,
+    CallRefused,
     DeliverySkipped,
     Event,
     FaultUnknown,
@@ -36,7 +39,10 @@ from worker.core.measures import Measurement, Metrics, Names, Series, measure
 LEVELS: Final[Mapping[type[Event], str]] = MappingProxyType(
     {
         AttemptMade: "debug",
+        CallRefused: "debug",
         DeliverySkipped: "debug",
+        BreakerMoved: "warning",
+        BreakersBlind: "warning",
         FaultUnknown: "warning",
         LeaseLost: "warning",
         FlightFailed: "error",

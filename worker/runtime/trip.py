@@ -12,6 +12,7 @@ from worker.core.job import Job
 from worker.core.ledger import Attempt, Record
 from worker.core.route import Route, Seen, Target
 from worker.core.strict_json import Malformed
+from worker.core.verdict import State
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Trip:
         attempts: Charged calls over the job's whole life.
         ran: Whether work on it began: an outcome then clears it of earlier crashes.
         payload_bytes: Held for a payload that was fetched.
+        refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
     """
 
     job: Job | None
@@ -42,6 +44,7 @@ class Trip:
     model_ms: int = 0
     ran: bool = False
     payload_bytes: int = 0
+    refused: dict[str, float] = field(default_factory=dict)
 
     def seen(self, at: float) -> Seen:
         """What `plan` needs to know, `at` seconds since 1970."""
@@ -56,8 +59,18 @@ class Trip:
             degrade_after_s=self.job.degrade_after_s if self.job else None,
         )
 
-    def came_back(self, target: Target, outcome: Answer | Fault, duration_s: float) -> Attempt:
-        """Note one finished call."""
+    def came_back(
+        self,
+        target: Target,
+        outcome: Answer | Fault,
+        duration_s: float,
+        *,
+        circuit: State = State.CLOSED,
+    ) -> Attempt:
+        """Note one finished call, and the state of the target's circuit when it went out.
+
+        A probe that brings a fault costs the job no attempt: it went out for all of them.
+        """
         duration_ms = round(duration_s * 1000)
         if isinstance(outcome, Answer):
             self.attempts += 1
@@ -66,16 +79,18 @@ class Trip:
                 number=self.attempts,
                 target=target.name,
                 duration_ms=duration_ms,
+                breaker=circuit.value,
                 http=200,
                 billed=Billed.YES,
                 request_id=outcome.request_id,
             )
         else:
             self.tried.append((target.name, outcome))
-            self.attempts += outcome.reaction.charges
+            self.attempts += outcome.reaction.charges and circuit is not State.HALF_OPEN
             row = Attempt(
                 number=max(1, self.attempts),
                 target=target.name,
+                breaker=circuit.value,
                 kind=outcome.kind,
                 code=outcome.code,
                 http=outcome.http,

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from worker.core.events import Event
 from worker.core.job import PayloadRef
 from worker.ports import PayloadMissing
+from worker.sim.breakers import BreakersHandle, MemoryBreakers
 from worker.sim.clock import wall_clock
 from worker.sim.ledger import LedgerHandle, MemoryLedger
 from worker.sim.model import ModelCall, ModelHandle, Reply, ScriptedModel, always, answer, in_turn
@@ -18,9 +19,11 @@ from worker.sim.queues import Depth, MemoryQueue, QueueHandle
 from worker.sim.wire import Call, Mishap, Wire
 
 __all__ = [
+    "BreakersHandle",
     "Call",
     "Depth",
     "LedgerHandle",
+    "MemoryBreakers",
     "MemoryLedger",
     "MemoryPayloads",
     "MemoryProtection",

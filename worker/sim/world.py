@@ -17,7 +17,15 @@ from worker.core.route import Route, Target
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.sim.clock import wall_clock
-from worker.sim.memory import MemoryLedger, MemoryPayloads, MemoryQueue, ScriptedModel, Told, Wire
+from worker.sim.memory import (
+    MemoryBreakers,
+    MemoryLedger,
+    MemoryPayloads,
+    MemoryQueue,
+    ScriptedModel,
+    Told,
+    Wire,
+)
 
 ROUTE = Route(
     name="default",
@@ -27,7 +35,10 @@ ROUTE = Route(
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class World:
-    """The services, shared by all workers of one simulation."""
+    """The services, shared by all workers of one simulation.
+
+    Without `breakers` every worker's breakers decide for that worker alone.
+    """
 
     routes: dict[str, Route] = field(default_factory=lambda: {"default": ROUTE})
     dead: MemoryQueue = field(default_factory=lambda: MemoryQueue(name="dead"))
@@ -36,6 +47,7 @@ class World:
     parked: MemoryQueue = field(init=False)
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger(skew_s=1.0))
     payloads: MemoryPayloads = field(default_factory=MemoryPayloads)
+    breakers: MemoryBreakers | None = None
     model: ScriptedModel = field(default_factory=ScriptedModel)
 
     def __post_init__(self) -> None:
@@ -95,6 +107,7 @@ class LivingWorker:
             "ledger": world.ledger.seen_by(wire),
             "model": world.model.seen_by(wire),
             "payloads": world.payloads.seen_by(wire),
+            "breakers": world.breakers.seen_by(wire) if world.breakers else None,
             "replies": {"answers": world.replies.seen_by(wire)},
             "tell": self.told,
             "at": wall_clock,

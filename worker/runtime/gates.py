@@ -1,0 +1,297 @@
+"""The gates of one process: a call goes out through two, its endpoint's and its target's.
+
+Passing costs no I/O. The one exception is a probe: while the fleet lets nothing else
+out, a call needs a ticket, and that is a write. Decisions are `core/gate.py`'s; here
+they are put together, and what was heard of a call is told to both gates.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from worker.core.breaker import Permit, Refusal
+from worker.core.events import BreakerMoved
+from worker.core.gate import ASK_AGAIN_S, Gate, NeedsTicket
+from worker.core.policy import BreakerPolicy
+from worker.core.route import Route, Target
+from worker.core.verdict import Mode, State
+from worker.core.window import FAILED, TELLS_NOTHING, Outcome
+from worker.ports import Tell
+
+FULL_WAIT_S: Final = 5.0  # a job in hand holds a slot anyway: rather wait a little than park
+LAPSE_MARGIN_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """Leave for one probe of one round. `claim` is its nonce."""
+
+    breaker: str
+    epoch: int
+    round: int
+    claim: str
+
+
+class Tickets(Protocol):
+    """Where tickets come from, and where what came of them is told."""
+
+    async def claim(self, gate: Gate, stage: int) -> Ticket | None:
+        """A ticket of this stage, or of the round that begins with it; None if there is none."""
+        ...
+
+    def report(self, ticket: Ticket, *, good: bool) -> None:
+        """Tell the fleet what came of a probe; carried out soon, never raises."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Leave:
+    """What one gate gave: a permit of this process, or a ticket of the fleet."""
+
+    gate: Gate
+    permit: Permit | None
+    ticket: Ticket | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Passage:
+    """Leave for one call. `Gates.settle` it when the call is over, however it ended.
+
+    Attributes:
+        probe_s: For a probe, how long it may take, in seconds; None for any other call.
+        state: The state of the target's circuit, for the job's history.
+    """
+
+    leaves: tuple[Leave, Leave]
+    probe_s: float | None
+    state: State
+
+
+class Refused(Exception):
+    """One of the gates gave no leave."""
+
+    def __init__(self, breaker: str, refusal: Refusal) -> None:
+        super().__init__(refusal.why)
+        self.breaker = breaker
+        self.refusal = refusal
+
+
+def endpoint_of(target: Target) -> str:
+    """The name of the breaker of a target's endpoint."""
+    return f"endpoint:{target.region or 'default'}"
+
+
+class Gates:
+    """All gates of one process.
+
+    Args:
+        worker: The process's name.
+        slots: How many calls it makes at a time, at most.
+        targets: Every target of every route.
+        policies: By target; an endpoint has the mildest of its targets' policies.
+        tell: Who wants to know.
+        now: The loop's time.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        slots: int,
+        targets: Iterable[Target],
+        policies: Mapping[str, BreakerPolicy],
+        tell: Tell,
+        now: float,
+    ) -> None:
+        self._slots = slots
+        self._tell = tell
+        self._gates: dict[str, Gate] = {}
+        self._tickets: Tickets | None = None
+        self._wake: Callable[[], None] | None = None
+        self._claiming: set[str] = set()
+        self._waiting: list[asyncio.Future[None]] = []
+        for target in targets:
+            policy = policies.get(target.name) or BreakerPolicy()
+            for name in (target.name, endpoint_of(target)):
+                known = self._gates.get(name)
+                if known is not None and known.policy.failure_rate >= policy.failure_rate:
+                    continue
+                self._gates[name] = Gate(
+                    name,
+                    policy,
+                    slots=slots,
+                    worker=worker,
+                    lapse_s=target.attempt_s + LAPSE_MARGIN_S,
+                    now=now,
+                )
+
+    def __iter__(self) -> Iterator[Gate]:
+        return iter(self._gates.values())
+
+    def share(self, tickets: Tickets, wake: Callable[[], None]) -> None:
+        """From now on the fleet hands out tickets, and wants to hear of trouble at once."""
+        self._tickets = tickets
+        self._wake = wake
+
+    # --- one call --------------------------------------------------------------
+
+    async def enter(self, target: Target) -> Passage:
+        """Ask for leave to make one call.
+
+        Where only the number of calls in flight stands against it, waits up to
+        `FULL_WAIT_S` seconds for one of them to end.
+
+        Raises:
+            Refused: One of the two gates gave no leave.
+        """
+        loop = asyncio.get_running_loop()
+        patient_until = loop.time() + FULL_WAIT_S
+        while True:
+            try:
+                return await self._try(target)
+            except Refused as refused:
+                if refused.refusal.why != "full" or loop.time() >= patient_until:
+                    raise
+                await self._change(min(refused.refusal.until, patient_until))
+
+    async def _try(self, target: Target) -> Passage:
+        endpoint, own = self._pair(target)
+        first = await self._pass(endpoint)
+        try:
+            second = await self._pass(own)
+        except BaseException:
+            self._settle(first, Outcome.IGNORED)
+            raise
+        probing = [leave for leave in (first, second) if self._is_probe(leave)]
+        return Passage(
+            leaves=(first, second),
+            probe_s=min((leave.gate.policy.probe_s for leave in probing), default=None),
+            state=State.HALF_OPEN if probing else own.verdict.state,
+        )
+
+    async def _pass(self, gate: Gate) -> Leave:
+        now = asyncio.get_running_loop().time()
+        answer = gate.admit(now)
+        self._tell_moves(gate, now)
+        if isinstance(answer, NeedsTicket):
+            ticket = await self._ticket(gate, answer.stage)
+            if ticket is not None:
+                return Leave(gate, None, ticket)
+            now = asyncio.get_running_loop().time()
+            if gate.mode(now) in (Mode.OBSERVE, Mode.HOLD_CLOSED):
+                return Leave(gate, gate.local.admit_anyway(now))
+            answer = gate.refusal(now) or Refusal("probing", now + ASK_AGAIN_S)
+        if isinstance(answer, Refusal):
+            raise Refused(gate.local.name, answer)
+        return Leave(gate, answer)
+
+    async def _ticket(self, gate: Gate, stage: int) -> Ticket | None:
+        name = gate.local.name
+        if self._tickets is None or name in self._claiming:
+            return None
+        self._claiming.add(name)
+        try:
+            return await self._tickets.claim(gate, stage)
+        finally:
+            self._claiming.discard(name)
+
+    def _is_probe(self, leave: Leave) -> bool:
+        if leave.ticket is not None:
+            return True
+        return leave.gate.local.state is State.HALF_OPEN and leave.gate.mode(0.0) is Mode.ENFORCE
+
+    def settle(self, passage: Passage, target: Outcome, endpoint: Outcome) -> None:
+        """Tell both gates how the call went."""
+        first, second = passage.leaves
+        self._settle(first, endpoint)
+        self._settle(second, target)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+    def _settle(self, leave: Leave, outcome: Outcome) -> None:
+        now = asyncio.get_running_loop().time()
+        if leave.permit is not None:
+            leave.gate.settle(leave.permit, outcome, now)
+            self._tell_moves(leave.gate, now)
+        elif outcome not in TELLS_NOTHING and self._tickets is not None:
+            # What tells nothing leaves the ticket to the end of its round.
+            assert leave.ticket is not None, "leave is a permit or a ticket"
+            self._tickets.report(leave.ticket, good=outcome not in FAILED)
+        if self._wake is not None and outcome in FAILED:
+            self._wake()
+
+    async def _change(self, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        freed = loop.create_future()
+        self._waiting.append(freed)
+        try:
+            async with asyncio.timeout_at(until):
+                await freed
+        except TimeoutError:
+            return
+
+    # --- before a call ---------------------------------------------------------
+
+    def refusals(self, route: Route) -> dict[str, float]:
+        """The targets that admit nothing now, with the seconds until it is worth asking again."""
+        now = asyncio.get_running_loop().time()
+        found: dict[str, float] = {}
+        for target in route.targets:
+            for gate in self._pair(target):
+                refusal = gate.refusal(now)
+                if refusal is not None and refusal.why != "full":
+                    left_s = max(0.1, refusal.until - now)
+                    found[target.name] = max(left_s, found.get(target.name, 0.0))
+        return found
+
+    def capacity(self, routes: Iterable[Route]) -> int:
+        """How many jobs of these routes are worth having in hand at once.
+
+        As many as there are slots, if one of the routes does not wait for its circuit.
+        """
+        now = asyncio.get_running_loop().time()
+        found = 0
+        targets: dict[str, Target] = {}
+        for route in routes:
+            if route.on_open != "park" or route.degraded:
+                return self._slots
+            targets |= {target.name: target for target in route.targets}
+        for target in targets.values():
+            found += min(gate.room(now) + gate.local.in_flight for gate in self._pair(target))
+            if found >= self._slots:
+                return self._slots
+        return found
+
+    def _pair(self, target: Target) -> tuple[Gate, Gate]:
+        return self._gates[endpoint_of(target)], self._gates[target.name]
+
+    # --- telling ---------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Let time speak: calls that hang, and probes that nobody settled."""
+        for gate in self:
+            gate.local.look(now)
+            self._tell_moves(gate, now)
+
+    def _tell_moves(self, gate: Gate, now: float) -> None:
+        for move in gate.local.take_moves():
+            verdict = gate.verdict
+            self._tell(
+                BreakerMoved(
+                    breaker=gate.local.name,
+                    scope="process",
+                    old=move.old,
+                    new=move.new,
+                    share=verdict.share,
+                    epoch=verdict.epoch,
+                    round=verdict.round,
+                    version=verdict.version,
+                    cooldown_s=round(max(0.0, gate.local.rests_until - now), 3),
+                    why=move.why,
+                )
+            )
+            if self._wake is not None:
+                self._wake()

@@ -1,0 +1,138 @@
+"""Carries orders out: what `core/moves.py` makes of a verdict is written, or is not.
+
+One write, conditional on the version that was known. Who loses the race gets what is
+there, and the order is asked again about that: mostly it does not hold any more. A
+write whose answer was lost is looked up: its nonce says whether it stands. History
+and the event are told by the one whose write won.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from worker.core.events import BreakerMoved, StoreFailed
+from worker.core.gate import Gate
+from worker.core.moves import Order, Restore, moved
+from worker.core.verdict import Transition, Verdict, transition
+from worker.ports import Board, BreakerStore, Tell, Unavailable
+
+T = TypeVar("T")
+
+RACES_MAX: Final = 8
+ASK_S: Final = 2.0  # no store call takes longer, whatever it is made of
+
+
+class Orders:
+    """Gives orders in the name of one worker.
+
+    Args:
+        store: The breakers' store.
+        worker: Its name, for the record.
+        at: The wall clock, seconds since 1970.
+        tell: Who wants to know.
+    """
+
+    def __init__(
+        self, store: BreakerStore, *, worker: str, at: Callable[[], float], tell: Tell
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._at = at
+        self._tell = tell
+
+    async def give(self, gate: Gate, order: Order) -> Verdict | None:
+        """Carry out one order; the gate adopts what is learned on the way.
+
+        Returns:
+            The verdict that was written; None if the order does not hold.
+
+        Raises:
+            Unavailable: The store could not be asked; the order may or may not stand.
+        """
+        now = asyncio.get_running_loop().time
+        for _ in range(RACES_MAX):
+            old = gate.verdict
+            new = moved(
+                old,
+                order,
+                gate.policy,
+                writer=self._worker,
+                nonce=uuid.uuid4().hex[:16],
+                at=round(self._at(), 3),
+            )
+            if new is None:
+                return None
+            there = await self._written(old, new)
+            if there.nonce == new.nonce:
+                gate.adopt(new, now(), self._at())
+                await self._told(old, new)
+                return new
+            if there.version < old.version:
+                await self.restore(gate, there)
+            else:
+                gate.adopt(there, now(), self._at())
+        return None
+
+    async def restore(self, gate: Gate, there: Verdict) -> None:
+        """The store has forgotten what we know: write it back.
+
+        Raises:
+            Unavailable: The store could not be asked.
+        """
+        new = moved(
+            there,
+            Restore(known=gate.verdict),
+            gate.policy,
+            writer=self._worker,
+            nonce=uuid.uuid4().hex[:16],
+            at=round(self._at(), 3),
+        )
+        if new is None:
+            return
+        written = await self._written(there, new)
+        gate.adopt(written, asyncio.get_running_loop().time(), self._at())
+
+    async def ask(self, call: Awaitable[T]) -> T:
+        """Wait for one call to the store, but not for ever.
+
+        Raises:
+            Unavailable: It failed, or took too long.
+        """
+        try:
+            async with asyncio.timeout(ASK_S):
+                return await call
+        except TimeoutError:
+            raise Unavailable(store="breakers", why="TimeoutError") from None
+
+    async def _written(self, old: Verdict, new: Verdict) -> Verdict:
+        try:
+            return await self.ask(self._store.swap(old, new))
+        except Unavailable:
+            board: Board = await self.ask(self._store.read(consistent=True))
+            return board.verdicts.get(new.name, Verdict(name=new.name))
+
+    async def _told(self, old: Verdict, new: Verdict) -> None:
+        row = transition(old, new, round(self._at(), 3))
+        if row is None:
+            return
+        self._tell(_event(row))
+        try:
+            await self.ask(self._store.note(row))
+        except Unavailable as error:
+            self._tell(StoreFailed(store=error.store, operation="note", why=error.why))
+
+
+def _event(row: Transition) -> BreakerMoved:
+    return BreakerMoved(
+        breaker=row.name,
+        scope="fleet",
+        old=row.old,
+        new=row.new,
+        share=row.share,
+        epoch=row.epoch,
+        round=row.round,
+        version=row.version,
+        cooldown_s=row.cooldown_s,
+        why=row.why,
+    )
