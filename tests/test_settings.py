@@ -132,6 +132,31 @@ def test_our_own_bucket_is_always_allowed() -> None:
 def test_the_table_is_named_after_the_service() -> None:
     assert settings(service="chat").ledger_table == "chat-jobs"
     assert settings(ledger={"table": "mine"}).ledger_table == "mine"
+    assert settings(service="chat").breakers_table == "chat-breakers"
+
+
+def test_a_target_trips_earlier_where_every_route_has_another_one() -> None:
+    ours = settings(
+        targets={"b": {"id": "b"}, "c": {"id": "c"}},
+        routes={
+            "default": {"targets": ["default", "b"]},
+            "alone": {"targets": ["b"]},
+            "twice": {"targets": ["default", "c"]},
+        },
+    )
+
+    rates = {name: policy.failure_rate for name, policy in ours.policies().items()}
+
+    assert rates == {"default": 0.5, "b": 0.8, "c": 0.5}
+
+
+def test_a_call_is_stuck_when_it_is_slow() -> None:
+    ours = settings(model={"id": "m", "attempt_s": 20, "slow_s": 12}, breaker={"min_calls": 5})
+
+    policy = ours.policies()["default"]
+
+    assert (policy.stuck_s, policy.probe_s, policy.min_calls) == (12, 12, 5)
+    assert settings(model={"id": "m", "attempt_s": 0.5}).policies()["default"].recent_s == 1
 
 
 def test_the_longest_job_is_all_calls_and_all_waits() -> None:
@@ -439,6 +464,16 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
             {"routes": {"default": {"targets": ["default"], "park_max_s": 200}}},
             "`park_cap_s` is longer than `park_max_s`",
             "Raise the second",
+        ),
+        (
+            {"breaker": {"probes": 2, "probes_good": 3}},
+            "a round of probes cannot succeed",
+            "Set WORKER_BREAKER__PROBES_GOOD to at most 2",
+        ),
+        (
+            {"breaker": {"cooldown_s": 9}},
+            "the first rest of an open circuit is longer than the longest",
+            "probes are cheap",
         ),
         (
             {"payloads": {"allowed_buckets": ["theirs"]}},

@@ -21,6 +21,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError
 
 from worker.aws.bedrock import Bedrock
+from worker.aws.breakers import DynamoBreakers
 from worker.aws.clients import Clients, open_clients
 from worker.aws.ecs import agent_protection
 from worker.aws.emf import flusher
@@ -28,7 +29,8 @@ from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.core.measures import Names
-from worker.ports import Protection
+from worker.ports import BreakerStore, Protection
+from worker.runtime.gates import endpoint_of
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
 from worker.runtime.supervisor import Drain, Supervisor
@@ -106,13 +108,22 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
         if settings.protection == "auto" and agent_uri:
             protection = await stack.enter_async_context(agent_protection(agent_uri))
         rules = _rules(settings)
+        breakers = None
+        if settings.breaker.shared:
+            breakers = DynamoBreakers(
+                clients.breakers, settings.breakers_table, service=settings.service
+            )
         lag = LoopLag()
         in_hand: list[Supervisor] = []
         telemetry = Telemetry(
             service=settings.service,
             worker=rules.worker,
             names=Names(
-                routes=frozenset(routes), targets=frozenset(target.name for target in targets)
+                routes=frozenset(routes),
+                targets=frozenset(target.name for target in targets),
+                breakers=frozenset(
+                    name for target in targets for name in (target.name, endpoint_of(target))
+                ),
             ),
             flush=flusher(
                 _write_line,
@@ -125,9 +136,18 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
             gauges={
                 "InFlight": lambda: sum(len(s.flights) for s in in_hand),
                 "EventLoopLag": lag.read_ms,
+                "BreakersOpen": lambda: sum(s.breakers_open for s in in_hand),
+                "BreakerSyncAge": lambda: sum(s.sync_age_s for s in in_hand),
             },
         )
-        house = _house(settings, rules, clients, telemetry, protection)
+        house = _house(
+            settings,
+            rules,
+            clients,
+            telemetry=telemetry,
+            protection=protection,
+            breakers=breakers,
+        )
         supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run))
         in_hand.append(supervisor)
         # The SDK's models are a million objects that never die: no use to look at each again.
@@ -151,6 +171,7 @@ def _rules(settings: Settings) -> Rules:
         grace_s=settings.grace_s,
         crashes_max=settings.crashes_max,
         inline_bytes=settings.payloads.inline_answer_bytes,
+        policies=settings.policies(),
     )
 
 
@@ -158,8 +179,10 @@ def _house(
     settings: Settings,
     rules: Rules,
     clients: Clients,
+    *,
     telemetry: Telemetry,
     protection: Protection | None,
+    breakers: BreakerStore | None,
 ) -> House:
     def queue(url: str) -> SqsQueue:
         return SqsQueue(clients.sqs_poll, clients.sqs_control, url)
@@ -186,6 +209,7 @@ def _house(
         model=Bedrock(clients.bedrock),
         payloads=S3Payloads(clients.s3, bucket) if bucket else None,
         protection=protection,
+        breakers=breakers,
         replies={name: queue(url) for name, url in settings.replies.items()},
         tell=telemetry,
         at=time.time,

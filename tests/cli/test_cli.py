@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from worker.cli import jobs
 from worker.cli.app import app
 from worker.cli.jobs import Place, job_of, tell
-from worker.cli.live import queue_problems, table_problems
+from worker.cli.live import BREAKERS, queue_problems, table_problems
 from worker.client import InvalidJob, Result
 from worker.core.strict_json import Malformed
 
@@ -141,6 +141,7 @@ def test_a_table_of_somebody_else_is_refused() -> None:
     assert "another key" in table_problems("t", other, ttl)[0].wrong
     assert "for ever" in table_problems("t", ours, {})[0].wrong
     assert table_problems("t", ours, ttl) == ()
+    assert "`pk` and `sk`" in table_problems("t", ours, ttl, BREAKERS)[0].wrong
 
 
 # --- run -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import multiprocessing
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from typing import Any, Final
@@ -36,11 +37,11 @@ from worker.core.policy import BreakerPolicy
 from worker.core.verdict import State, Verdict, transition
 
 RACERS: Final = 16
-EPOCHS: Final = 2
+EPOCHS: Final = 3
 ROUNDS: Final = 2  # of each epoch: the probes of the last one are good
 NAME: Final = "sonnet-eu"
 POLICY: Final = BreakerPolicy(probes=5, probes_good=2, ramp=(0.2, 0.5))
-START_S: Final = 60.0  # a racer that waits for longer has lost the others
+START_S: Final = 30.0  # a racer that waits for longer has lost the others
 WRITES_MAX: Final = 500
 
 _LOADER: Final = get_session().get_component("data_loader")
@@ -56,6 +57,7 @@ class Won:
     reports: list[tuple[int, int, str]] = field(default_factory=list)
     noted: list[int] = field(default_factory=list)
     trips: list[tuple[int, str, bool]] = field(default_factory=list)  # version, nonce, mine?
+    lost: int = 0
 
 
 class Racer:
@@ -78,7 +80,7 @@ class Racer:
                 await self.together(self.begin)
                 await self.together(self.claim)
                 await self.together(self.look)
-                await self.together(lambda good=round_ == ROUNDS - 1: self.report(good=good))
+                await self.together(partial(self.report, good=round_ == ROUNDS - 1))
                 await self.together(self.look)
                 await self.together(self.conclude)
             await self.together(self.look)
@@ -146,6 +148,7 @@ class Racer:
         self.view = await self.store.swap(old, new)
         if self.view.nonce != nonce:
             assert self.view.version > old.version, "who loses learns something new"
+            self.won.lost += 1
             return False
         self.won.writes.append((new.version, type(order).__name__))
         if not isinstance(order, Trip):

@@ -118,6 +118,16 @@ def test_a_full_outage_sends_hardly_more_than_one_call_per_job() -> None:
     assert calls == 1010
 
 
+def test_a_retry_that_was_not_made_costs_nothing() -> None:
+    budget = RetryBudget(RetryPolicy())
+    budget.spend(0.5)
+
+    budget.give_back(0.5)
+    budget.give_back(0.5)
+
+    assert budget.tokens == 10.0, "and never more than there may be"
+
+
 def test_after_the_outage_retries_are_earned_again() -> None:
     budget = RetryBudget(RetryPolicy())
     while budget.spend():

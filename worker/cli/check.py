@@ -55,7 +55,10 @@ def shown_settings(ours: Loaded) -> list[tuple[str, Any, str]]:
 
 def _derived(settings: Settings) -> dict[tuple[str, ...], Any]:
     """What is worked out from other settings where it is not given."""
-    derived: dict[tuple[str, ...], Any] = {("ledger", "table"): settings.ledger_table}
+    derived: dict[tuple[str, ...], Any] = {
+        ("ledger", "table"): settings.ledger_table,
+        ("breaker", "table"): settings.breakers_table,
+    }
     for lane in settings.all_lanes():
         at = ("lanes", lane.name) if settings.lanes else ("queue",)
         derived[*at, "parked_url"] = lane.parked_url

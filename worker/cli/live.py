@@ -6,6 +6,7 @@ that mends it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -34,6 +35,45 @@ _DENIED: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableKind:
+    """What a table of ours must be: its keys, and what to say where it is not."""
+
+    keys: tuple[tuple[str, str], ...]
+    setting: str
+    causes: str
+    keeps: str
+
+    @property
+    def named(self) -> str:
+        """Its key, for a sentence."""
+        return " and ".join(f"`{name}`" for name, _ in self.keys)
+
+    @property
+    def definitions(self) -> str:
+        """For `--attribute-definitions`."""
+        return " ".join(f"AttributeName={name},AttributeType=S" for name, _ in self.keys)
+
+    @property
+    def schema(self) -> str:
+        """For `--key-schema`."""
+        return " ".join(f"AttributeName={name},KeyType={kind}" for name, kind in self.keys)
+
+
+LEDGER: Final = TableKind(
+    keys=(("job", "HASH"),),
+    setting="WORKER_LEDGER__TABLE",
+    causes="No job could be claimed.",
+    keeps="finished jobs",
+)
+BREAKERS: Final = TableKind(
+    keys=(("pk", "HASH"), ("sk", "RANGE")),
+    setting="WORKER_BREAKER__TABLE",
+    causes="Each process would decide alone when to stop calling a model.",
+    keeps="the history of circuits",
+)
+
+
 async def look(settings: Settings) -> tuple[Problem, ...]:
     """What the cloud lacks."""
     session = get_session()
@@ -46,7 +86,9 @@ async def look(settings: Settings) -> tuple[Problem, ...]:
             lanes = settings.all_lanes()
             looks = [_lane(sqs, lane) for lane in lanes]
             looks += [_queue(sqs, url, "reply") for url in settings.replies.values()]
-            looks.append(_table(dynamodb, settings.ledger_table))
+            looks.append(_table(dynamodb, settings.ledger_table, LEDGER))
+            if settings.breaker.shared:
+                looks.append(_table(dynamodb, settings.breakers_table, BREAKERS))
             if settings.payloads.bucket:
                 looks.append(_bucket(s3, settings.payloads.bucket))
             found = await asyncio.gather(*looks)
@@ -118,42 +160,42 @@ def queue_problems(
     return tuple(found)
 
 
-async def _table(dynamodb: Any, name: str) -> tuple[Problem, ...]:
+async def _table(dynamodb: Any, name: str, kind: TableKind) -> tuple[Problem, ...]:
     async def ask() -> tuple[Problem, ...]:
         table = (await dynamodb.describe_table(TableName=name))["Table"]
         ttl = (await dynamodb.describe_time_to_live(TableName=name)).get(
             "TimeToLiveDescription", {}
         )
-        return table_problems(name, table, ttl)
+        return table_problems(name, table, ttl, kind)
 
     return await _asked(
         ask,
         what=f"the table {name}",
         right="dynamodb:DescribeTable and dynamodb:DescribeTimeToLive",
         fix=f"aws dynamodb create-table --table-name {name} "
-        "--attribute-definitions AttributeName=job,AttributeType=S "
-        "--key-schema AttributeName=job,KeyType=HASH --billing-mode PAY_PER_REQUEST",
+        f"--attribute-definitions {kind.definitions} --key-schema {kind.schema} "
+        "--billing-mode PAY_PER_REQUEST",
     )
 
 
 def table_problems(
-    name: str, table: Mapping[str, Any], ttl: Mapping[str, Any]
+    name: str, table: Mapping[str, Any], ttl: Mapping[str, Any], kind: TableKind = LEDGER
 ) -> tuple[Problem, ...]:
     """What is wrong with a table that is there."""
     found = []
     keys = {(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]}
-    if keys != {("job", "HASH")}:
+    if keys != set(kind.keys):
         found.append(
             Problem(
-                wrong=f"the table {name} has another key than `job`.",
-                advice="No job could be claimed. Name a table of ours in WORKER_LEDGER__TABLE; "
+                wrong=f"the table {name} has another key than {kind.named}.",
+                advice=f"{kind.causes} Name a table of ours in {kind.setting}; "
                 "the key of a table cannot be changed.",
             )
         )
     if ttl.get("AttributeName") != "ttl" or ttl.get("TimeToLiveStatus") == "DISABLED":
         found.append(
             Problem(
-                wrong=f"the table {name} keeps finished jobs for ever.",
+                wrong=f"the table {name} keeps {kind.keeps} for ever.",
                 advice="It would grow without end.",
                 run=f"aws dynamodb update-time-to-live --table-name {name} "
                 "--time-to-live-specification Enabled=true,AttributeName=ttl",

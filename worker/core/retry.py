@@ -99,6 +99,10 @@ class RetryBudget:
         """A call succeeded."""
         self.tokens = min(self._max, self.tokens + self._per_success)
 
+    def give_back(self, cost: float) -> None:
+        """The retry that was paid for was not made."""
+        self.tokens = min(self._max, self.tokens + cost)
+
     def spend(self, cost: float = 1.0) -> bool:
         """Take leave for one retry; False if there is none."""
         if self.tokens < cost:

@@ -56,7 +56,7 @@ class Target:
     attempt_s: float = 120.0
     first_token_s: float = 30.0
     stall_s: float = 30.0
-    slow_s: float = 60.0
+    slow_s: float = 30.0
     min_useful_s: float = 1.0
     quality: float = 1.0
     context_tokens: int = 0

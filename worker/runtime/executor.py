@@ -213,12 +213,14 @@ class Executor:
         self, trip: Trip, call: Call, request: Request, budget: RetryBudget
     ) -> Answer | None:
         """One call, if the gates give leave for it."""
+        budget.spend(call.spends)  # at once: others ask for the same tokens
         if call.wait_s:
             trip.backoff_s += call.wait_s
             await asyncio.sleep(call.wait_s)
         try:
             passage = await self._gates.enter(call.target)
         except Refused as no:
+            budget.give_back(call.spends)
             now = asyncio.get_running_loop().time()
             trip.refused[call.target.name] = max(no.refusal.until, now + REFUSED_S)
             self._house.tell(
@@ -230,7 +232,6 @@ class Executor:
                 )
             )
             return None
-        budget.spend(call.spends)
         answer = await self._call(trip, call, request, passage)
         if answer is not None:
             budget.earn()

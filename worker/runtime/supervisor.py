@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.core.events import DrainEnded, DrainStarted, FlightFailed, WorkerStarted
+from worker.core.verdict import State
 from worker.runtime.acks import Acks
 from worker.runtime.claims import Claims
 from worker.runtime.executor import Executor
@@ -92,6 +93,16 @@ class Supervisor:
             ScaleIn(house, house.protection, self.flights) if house.protection else None
         )
         self._cut = 0
+
+    @property
+    def breakers_open(self) -> int:
+        """Circuits that are not closed, as far as this process knows."""
+        return sum(gate.verdict.state is not State.CLOSED for gate in self.gates)
+
+    @property
+    def sync_age_s(self) -> float:
+        """Since the fleet's verdicts were last read, in seconds; 0 if there is no fleet."""
+        return 0.0 if self.syncer is None else self.syncer.age_s
 
     async def run(self) -> Drain:
         """Settle jobs until the stop, then let those in hand finish."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
+from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Api, Target
 
@@ -19,6 +20,7 @@ DAY_S: Final = 86_400.0
 MIB: Final = 1_048_576
 _TARGET: Final = Target(name="", model="")
 _RETRY: Final = RetryPolicy()
+_BREAKER: Final = BreakerPolicy()
 
 _NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
@@ -65,6 +67,7 @@ BucketName = Annotated[str, _matching(_BUCKET, "must be the name of a bucket")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)]
 BucketNames = Annotated[tuple[BucketName, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0.01, le=0.99)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -178,6 +181,34 @@ class RouteSettings(Section):
     """The longest park."""
     park_max_s: Annotated[float, Field(gt=0, le=14 * DAY_S, allow_inf_nan=False)] = DAY_S
     """A job older than this is not parked again: it expires."""
+
+
+class BreakerSettings(Section):
+    """When a circuit opens and how it recovers, for every target; see docs/breaker.md."""
+
+    table: Annotated[str, _matching(_TABLE, "must be the name or ARN of a table")] | None = None
+    """Table that the fleet shares its circuits in; by default `<service>-breakers`."""
+    shared: bool = True
+    """Whether the fleet decides together; `false` lets every process decide alone."""
+    failure_rate: Rate | None = None
+    """Opens when surely more calls fail; by default 0.5 where every route that has the target \
+has another one too, else 0.8."""
+    slow_rate: Rate | None = None
+    """Opens when surely more calls are slow; unset, slowness never opens a circuit."""
+    window_s: Annotated[int, Field(ge=2, le=600)] = int(_BREAKER.window_s)
+    """How far back the evidence goes."""
+    window_calls: Annotated[int, Field(ge=10)] | None = None
+    """The evidence is also no more than about so many calls; unset for no limit."""
+    min_calls: Annotated[int, Field(ge=1, le=10_000)] = _BREAKER.min_calls
+    """With fewer calls in the window a process does not judge alone."""
+    cooldown_s: Seconds = _BREAKER.cooldown_s
+    """How long an open circuit rests at first; half as long again after each bad round."""
+    cooldown_max_s: Seconds = _BREAKER.cooldown_max_s
+    """The longest rest."""
+    probes: Annotated[int, Field(ge=1, le=32)] = _BREAKER.probes
+    """Calls that the whole fleet may make in one round of probes."""
+    probes_good: Annotated[int, Field(ge=1, le=32)] = _BREAKER.probes_good
+    """So many good ones begin the recovery."""
 
 
 class LedgerSettings(Section):

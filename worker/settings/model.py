@@ -9,9 +9,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.core.job import Limits
+from worker.core.policy import BreakerPolicy
 from worker.core.route import Route, Target
 from worker.settings.knobs import (
     MIB,
+    BreakerSettings,
     Lane,
     LaneSettings,
     LedgerSettings,
@@ -29,6 +31,9 @@ from worker.settings.knobs import (
 )
 
 PREFIX = "WORKER_"
+_RECENT_S = BreakerPolicy().recent_s
+ALONE_RATE = 0.8
+ELSEWHERE_RATE = 0.5
 DEFAULT = "default"  # the name of the lane, the target and the route that nobody had to name
 
 
@@ -54,6 +59,7 @@ class Shape(BaseSettings):
     """Further models, by name."""
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     """Plans, by name; without any, `default` tries every target in order."""
+    breaker: BreakerSettings = BreakerSettings()
     ledger: LedgerSettings = LedgerSettings()
     payloads: PayloadSettings = PayloadSettings()
     replies: dict[Name, QueueUrl] = Field(default_factory=dict)
@@ -147,6 +153,37 @@ class Shape(BaseSettings):
             payload_bytes=self.payloads.payload_bytes_max,
             payload_buckets=frozenset((*own, *self.payloads.allowed_buckets)),
         )
+
+    def policies(self) -> dict[str, BreakerPolicy]:
+        """The breaker's policy of every target.
+
+        The threshold depends on the alternatives: to go on at 70 % errors costs a job that
+        can only wait next to nothing, and one that could go elsewhere a retry. A target is
+        as patient as the route that needs it most.
+
+        >>> Shape(model={"id": "a"}).policies()["default"].failure_rate
+        0.8
+        """
+        knobs = self.breaker.model_dump(exclude={"table", "shared", "failure_rate"})
+        routes = self.all_routes().values()
+        found = {}
+        for name, target in self.all_targets().items():
+            alone = any(len(r.targets) == 1 for r in routes if target in r.targets)
+            rate = self.breaker.failure_rate or (ALONE_RATE if alone else ELSEWHERE_RATE)
+            stuck_s = max(1.0, target.slow_s)
+            found[name] = BreakerPolicy(
+                **knobs,
+                failure_rate=rate,
+                recent_s=min(_RECENT_S, stuck_s, knobs["window_s"]),
+                stuck_s=stuck_s,
+                probe_s=stuck_s,
+            )
+        return found
+
+    @property
+    def breakers_table(self) -> str:
+        """The table that the fleet shares its circuits in."""
+        return self.breaker.table or f"{self.service}-breakers"
 
     @property
     def ledger_table(self) -> str:

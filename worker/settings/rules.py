@@ -117,6 +117,29 @@ def _a_job_ends_within_its_longest_lease(s: Shape) -> Iterator[Problem]:
         )
 
 
+def _a_circuit_can_close_again(s: Shape) -> Iterator[Problem]:
+    b = s.breaker
+    if b.probes_good > b.probes:
+        yield Problem(
+            wrong="a round of probes cannot succeed.",
+            facts=(
+                (variable("breaker", "probes"), str(b.probes)),
+                (variable("breaker", "probes_good"), str(b.probes_good)),
+            ),
+            advice="An open circuit would never close. Set WORKER_BREAKER__PROBES_GOOD to at "
+            f"most {b.probes}; 1 recovers fastest.",
+        )
+    if b.cooldown_s > b.cooldown_max_s:
+        yield Problem(
+            wrong="the first rest of an open circuit is longer than the longest.",
+            facts=(
+                (variable("breaker", "cooldown_s"), _is(b.cooldown_s)),
+                (variable("breaker", "cooldown_max_s"), _is(b.cooldown_max_s)),
+            ),
+            advice="Raise the second, or lower the first; probes are cheap, waiting is not.",
+        )
+
+
 def _attempts_grow(s: Shape) -> Iterator[Problem]:
     if s.retry.attempts_max < s.retry.attempts:
         yield Problem(
@@ -197,6 +220,7 @@ _ALWAYS: Final[tuple[_Rule, ...]] = (
     _bodies_fit_into_memory,
     _timers_lie_within_the_call,
     _a_job_ends_within_its_longest_lease,
+    _a_circuit_can_close_again,
     _attempts_grow,
     _parks_grow,
     _a_record_outlives_its_duplicates,
