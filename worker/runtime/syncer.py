@@ -24,7 +24,7 @@ from worker.core.retry import backoff_s
 from worker.core.verdict import Mode, State, Verdict
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 from worker.runtime.gates import Gates
-from worker.runtime.juror import ALARM_S, SPREAD, Juror
+from worker.runtime.juror import ALARM_S, SPREAD, TICK_S, Juror
 from worker.runtime.orders import Orders
 from worker.runtime.tickets import FleetTickets
 
@@ -119,7 +119,7 @@ class Syncer:
 
     async def _step(self) -> None:
         self._gates.look(self._now())
-        if self._fails or self._now() >= self._read_due:
+        if self._fails or self._now() + TICK_S >= self._read_due:
             await self._read()
         await self._tickets.deliver(self._by_name)
         await self._juror.keep(self._now())
