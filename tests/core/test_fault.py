@@ -12,8 +12,10 @@ from worker.core.fault import (
     Kind,
     Vote,
     fingerprint,
+    heard,
     normalised,
 )
+from worker.core.window import Outcome
 
 SECRET = "my secret prompt"
 MARKS = "'\"`“”„\u2018\u2019«»"
@@ -152,3 +154,22 @@ def test_alike_dead_letters_have_one_fingerprint() -> None:
 )
 def test_another_cause_has_another_fingerprint(other: tuple[str, str, str]) -> None:
     assert fingerprint(*other) != fingerprint("rejected", "C", "m")
+
+
+@pytest.mark.parametrize(
+    ("vote", "slow", "answered", "target", "endpoint"),
+    [
+        (Vote.OK, False, True, Outcome.SUCCESS, Outcome.SUCCESS),
+        (Vote.OK, True, True, Outcome.SLOW, Outcome.SUCCESS),
+        (Vote.FAIL, False, True, Outcome.FAILURE, Outcome.SUCCESS),
+        (Vote.FAIL, True, False, Outcome.HUNG, Outcome.IGNORED),
+        (Vote.FAIL_ENDPOINT, False, False, Outcome.IGNORED, Outcome.FAILURE),
+        (Vote.THROTTLE, False, True, Outcome.THROTTLED, Outcome.SUCCESS),
+        (Vote.QUARANTINE, False, True, Outcome.DENIED, Outcome.SUCCESS),
+        (Vote.IGNORE, True, True, Outcome.IGNORED, Outcome.IGNORED),
+    ],
+)
+def test_each_breaker_hears_what_concerns_it(
+    vote: Vote, *, slow: bool, answered: bool, target: Outcome, endpoint: Outcome
+) -> None:
+    assert heard(vote, slow=slow, answered=answered) == (target, endpoint)
