@@ -56,3 +56,13 @@ def test_a_seat_that_stands_still_lapses_by_our_own_clock() -> None:
     assert [one.number for one in jury.held(LAPSE_S)] == [1]
     assert jury.seat(1) == seat(1, beat=2)
     assert jury.seat(5) is None
+
+
+def test_a_seat_that_is_read_no_more_is_no_more() -> None:
+    jury = Attendance()
+    jury.note([seat(0), seat(1)], now=0.0)
+
+    jury.note([seat(1)], now=1.0)
+
+    assert jury.seat(0) is None
+    assert [one.number for one in jury.held(1.0)] == [1]

@@ -222,3 +222,31 @@ def test_a_store_that_is_lost_in_an_outage_costs_no_job() -> None:
 
     assert world.statuses() == {"answered": 900}
     assert all(gate.verdict.state is State.CLOSED for w in workers for gate in w.supervisor.gates)
+
+
+def test_a_store_that_is_wiped_in_an_outage_gets_back_what_the_fleet_knows() -> None:
+    world = world_with()
+    world.model.mood = down_between(20.0, 200.0)
+
+    async def main() -> tuple[Verdict, Verdict]:
+        workers = employed(world, 4)
+        assert world.breakers is not None
+        feeding = asyncio.create_task(steady(world, 800, 0.3))
+        await asyncio.sleep(60)
+        before = world.breakers.verdicts["model-a"]
+        world.breakers.wipe()
+        await asyncio.sleep(20)
+        after = world.breakers.verdicts["model-a"]
+        await asyncio.sleep(100)
+        assert world.breakers.seats, "the jury sits again"
+        await feeding
+        await until_quiet(world, within_s=900)
+        for worker in workers:
+            await worker.drain()
+        return before, after
+
+    before, after = in_virtual_time(main())
+
+    assert after.version > before.version
+    assert (after.epoch, after.state is State.CLOSED) == (before.epoch, False)
+    assert world.statuses() == {"answered": 800}

@@ -26,7 +26,9 @@ class Attendance:
         self._moved: dict[int, bool] = {}  # whether we saw the beat before it
 
     def note(self, seats: Sequence[Seat], now: float) -> None:
-        """The seats were read."""
+        """All seats were read: what is not among them is no more."""
+        for number in self._seats.keys() - {seat.number for seat in seats}:
+            del self._seats[number], self._since[number], self._moved[number]
         for seat in seats:
             known = self._seats.get(seat.number)
             if known is None or (known.holder, known.beat) != (seat.holder, seat.beat):
@@ -36,7 +38,8 @@ class Attendance:
 
     def own(self, seat: Seat, now: float) -> None:
         """We published our own seat: no need to read it."""
-        self.note([seat], now)
+        self._seats[seat.number] = seat
+        self._since[seat.number] = now
         self._moved[seat.number] = True
 
     def lapsed(self, now: float) -> frozenset[int]:

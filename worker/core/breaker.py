@@ -30,7 +30,7 @@ from typing import Final, NamedTuple
 from worker.core.jury import VOTER_Z, Vote, lower_bound
 from worker.core.policy import LEVEL_MAX, BreakerPolicy
 from worker.core.verdict import State
-from worker.core.window import FAILED, NEVER, Outcome, Slice, Window
+from worker.core.window import FAILED, NEVER, SUCCESS, Outcome, Slice, Window
 
 Permit = Slice
 
@@ -208,7 +208,7 @@ class Breaker:
     def settle(self, permit: Permit, outcome: Outcome, now: float) -> None:
         """Tell how a permitted call went."""
         self._window.settle(permit, outcome)
-        if outcome is not Outcome.SUCCESS or not self._free:
+        if outcome is not SUCCESS or not self._free:
             self._learn(permit, outcome, now)
 
     def look(self, now: float) -> None:

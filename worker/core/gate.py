@@ -17,7 +17,7 @@ from typing import Final
 
 from worker.core.breaker import FULL_RETRY_S, NO_REFUSAL, Breaker, Permit, Refusal, draw
 from worker.core.policy import BreakerPolicy
-from worker.core.verdict import Mode, State, Verdict
+from worker.core.verdict import Mode, State, Verdict, is_behind
 from worker.core.window import NEVER, Outcome
 
 ASK_AGAIN_S: Final = 1.0
@@ -119,7 +119,7 @@ class Gate:
             at: The wall clock, for the end of overrides.
         """
         known = self.verdict
-        if verdict.version <= known.version:
+        if verdict.version <= known.version or is_behind(verdict, known):
             return False
         self.verdict = verdict
         override = verdict.override

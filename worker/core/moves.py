@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from worker.core.policy import LEVEL_MAX, BreakerPolicy
-from worker.core.verdict import Override, State, Verdict
+from worker.core.verdict import Override, State, Verdict, is_behind
 
 WHY_MAX: Final = 200
+RESTORE_STEP: Final = 1000
 
 
 # --- orders ------------------------------------------------------------------
@@ -242,7 +243,21 @@ def _hold(verdict: Verdict, order: Hold, _: BreakerPolicy) -> Verdict:
 
 
 def _restore(verdict: Verdict, order: Restore, _: BreakerPolicy) -> Verdict:
-    return replace(order.known, version=max(order.known.version, verdict.version))
+    # Somebody may know a few writes more than we do: the step makes this one newer than all.
+    version = max(order.known.version, verdict.version) + RESTORE_STEP
+    known = replace(order.known, version=version)
+    if known.state is not State.HALF_OPEN:
+        return known
+    # Tickets that only others know of must not be given out again: a new round follows.
+    return replace(
+        known,
+        state=State.OPEN,
+        stage=known.stage + 1,
+        tickets=0,
+        claims=(),
+        outcomes=(),
+        why="the store had forgotten this round",
+    )
 
 
 _ANY: Final = frozenset(State)
@@ -328,7 +343,7 @@ MOVES: Final[Mapping[type[Order], Move]] = MappingProxyType(
         Restore: Move(
             _ANY,
             "the store knows less than the worker",
-            lambda v, o, _: v.name == o.known.name and v.version < o.known.version,
+            lambda v, o, _: v.name == o.known.name and is_behind(v, o.known),
             "what the worker knows is written back",
             _restore,
             _ANY,

@@ -111,9 +111,9 @@ class Verdict:
         return self.outcomes.count(False)
 
 
-def newer(known: Verdict, seen: Verdict) -> Verdict:
-    """Which of two records of one breaker to believe: the one written later."""
-    return seen if seen.version > known.version else known
+def is_behind(there: Verdict, known: Verdict) -> bool:
+    """Whether a store that holds `there` has forgotten something that we know."""
+    return there.version < known.version or there.stage < known.stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

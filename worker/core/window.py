@@ -34,6 +34,7 @@ class Outcome(StrEnum):
 
 
 NEVER: Final = -inf  # one for all that wait for nothing
+SUCCESS: Final = Outcome.SUCCESS  # read at every call; through the enum that takes 70 ns
 FAILED: Final = frozenset({Outcome.FAILURE, Outcome.HUNG})
 WENT_SLOW: Final = frozenset({Outcome.SLOW, Outcome.HUNG})
 TELLS_NOTHING: Final = frozenset({Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED})
@@ -172,7 +173,7 @@ class Window:
 
     def settle(self, one: Slice, outcome: Outcome) -> None:
         """Count the end of a call of that slice."""
-        if outcome is Outcome.SUCCESS:  # the usual, and the fastest
+        if outcome is SUCCESS:  # the usual, and the fastest
             one.ended += 1
             if one.live:
                 self._ended += 1

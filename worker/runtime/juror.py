@@ -90,7 +90,9 @@ class Juror:
         self._attendance.note(await self._orders.ask(self._store.seats()), now)
         held = self._attendance.held(now)
         self.fleet_size = fleet_size(held)
-        number = seat_for(self._lot, held, self._attendance.lapsed(now))
+        ours = [seat.number for seat in held if seat.holder == self._worker]
+        # A seat that we left in doubt is ours still: nobody sits on two.
+        number = ours[0] if ours else seat_for(self._lot, held, self._attendance.lapsed(now))
         if number is None:
             return
         old = self._attendance.seat(number)

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from worker.core.events import BreakerMoved, StoreFailed
 from worker.core.gate import Gate
 from worker.core.moves import Order, Restore, moved
-from worker.core.verdict import Transition, Verdict, transition
+from worker.core.verdict import Transition, Verdict, is_behind, transition
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Orders:
                 gate.adopt(new, now(), self._at())
                 await self._told(old, new)
                 return new
-            if there.version < old.version:
+            if is_behind(there, old):
                 await self.restore(gate, there)
             else:
                 gate.adopt(there, now(), self._at())

@@ -21,7 +21,7 @@ from worker.core.gate import PATIENCE_S, Gate
 from worker.core.moves import Release
 from worker.core.policy import EVERY
 from worker.core.retry import backoff_s
-from worker.core.verdict import Mode, State, Verdict
+from worker.core.verdict import Mode, State, Verdict, is_behind
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 from worker.runtime.gates import Gates
 from worker.runtime.juror import ALARM_S, SPREAD, TICK_S, Juror
@@ -144,11 +144,11 @@ class Syncer:
 
     async def _read(self) -> None:
         board = await self._orders.ask(self._store.read())
-        if any(_is_behind(gate, board) for gate in self._gates):
+        if any(_lags(gate, board) for gate in self._gates):
             # A read may be behind our own write; only a consistent one tells of a loss.
             board = await self._orders.ask(self._store.read(consistent=True))
             for gate in self._gates:
-                if _is_behind(gate, board):
+                if _lags(gate, board):
                     name = gate.local.name
                     await self._orders.restore(gate, board.verdicts.get(name, Verdict(name=name)))
         self._learn(board)
@@ -206,6 +206,6 @@ class Syncer:
         self._tell(BreakersBlind(blind=blind, fleet_size=round(self._juror.fleet_size, 1)))
 
 
-def _is_behind(gate: Gate, board: Board) -> bool:
+def _lags(gate: Gate, board: Board) -> bool:
     there = board.verdicts.get(gate.local.name)
-    return gate.verdict.version > (0 if there is None else there.version)
+    return is_behind(Verdict(name=gate.local.name) if there is None else there, gate.verdict)
