@@ -205,6 +205,10 @@ class Breaker:
             return Refusal("full", now + FULL_RETRY_S)
         return self._window.admit(now)
 
+    def is_probe(self, permit: Permit) -> bool:
+        """Whether a call with this permit is the one that the breaker waits for."""
+        return permit is self._probe
+
     def settle(self, permit: Permit, outcome: Outcome, now: float) -> None:
         """Tell how a permitted call went."""
         self._window.settle(permit, outcome)

@@ -197,9 +197,9 @@ class Gates:
             self._claiming.discard(name)
 
     def _is_probe(self, leave: Leave) -> bool:
-        if leave.ticket is not None:
+        if leave.permit is None:
             return True
-        return leave.gate.local.state is State.HALF_OPEN and leave.gate.mode(0.0) is Mode.ENFORCE
+        return leave.gate.local.is_probe(leave.permit)
 
     def settle(self, passage: Passage, target: Outcome, endpoint: Outcome) -> None:
         """Tell both gates how the call went."""
