@@ -76,7 +76,11 @@ class WindowModel(RuleBasedStateMachine):
         call.outcome = outcome
 
     @precondition(lambda self: self.calls)
-    @rule(calls=st.integers(2, 6), outcome=st.sampled_from(Outcome), after_s=st.sampled_from([0.25, 2.0, 12.0]))
+    @rule(
+        calls=st.integers(2, 6),
+        outcome=st.sampled_from(Outcome),
+        after_s=st.sampled_from([0.25, 2.0, 12.0]),
+    )
     def several_calls_go_the_same_way(self, calls: int, outcome: Outcome, after_s: float) -> None:
         self.now += after_s
         for _ in range(min(calls, len(self.calls))):
