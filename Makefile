@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers-installed
 
 .PHONY: demo test check bench clean lock
 
@@ -20,7 +21,7 @@ check: $(STAMP)          ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)          ## one JSON line per result
+bench: $(PEERS)          ## one JSON line per result
 	$(BIN)/python -m bench
 
 clean:
@@ -32,9 +33,14 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
+$(PEERS): $(STAMP) requirements/bench.txt
+	$(BIN)/pip install --quiet --require-hashes -r requirements/bench.txt
+	touch $(PEERS)
+
 UV := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
       --no-emit-index-url --no-emit-find-links --no-header
 lock:                    ## needs uv; the image runs the versions that the tests ran
 	$(UV) pyproject.toml requirements/dev.in --extra local --extra uvloop -o requirements/dev.txt
 	$(UV) pyproject.toml --extra uvloop -c requirements/dev.txt -o requirements/run.txt
 	$(UV) pyproject.toml requirements/aioboto3.in --extra aioboto3 -o requirements/aioboto3.txt
+	$(UV) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt

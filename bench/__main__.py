@@ -1,8 +1,9 @@
 """Side by side with what one would write by hand: one JSON line per result.
 
-    python -m bench                      three rounds of bare, pipeline, worker; then the parts
+    python -m bench                      three rounds of bare, pipeline, worker; parts; breaker
     python -m bench --jobs 500 --rounds 1 --peers bare worker
     python -m bench --only parts
+    python -m bench --only breaker
 
 Every round runs each peer once, so that whatever else the machine does falls on
 all of them; the ratios are medians over the rounds. `docs/bench.md` says what the
@@ -21,6 +22,7 @@ import orjson
 from bench.runs import SLOTS, Run, RunFailed, measure
 
 PEERS: Final = ("bare", "pipeline", "worker")
+SUITES: Final = ("peers", "parts", "breaker")
 ROUNDS_MAX: Final = 9
 JOBS_MAX: Final = 50_000
 
@@ -108,12 +110,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency-ms", type=float, default=20.0)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
-    parser.add_argument("--only", choices=["peers", "parts"])
+    parser.add_argument("--only", choices=SUITES)
     args = parser.parse_args()
     if not (1 <= args.jobs <= JOBS_MAX and 1 <= args.rounds <= ROUNDS_MAX):
         parser.error(f"at most {JOBS_MAX} jobs and {ROUNDS_MAX} rounds, and at least one of each")
+    suites = SUITES if args.only is None else (args.only,)
     met = True
-    if args.only != "parts":
+    if "peers" in suites:
         try:
             met = compare(
                 args.peers, jobs=args.jobs, rounds=args.rounds, latency_ms=args.latency_ms
@@ -121,11 +124,18 @@ def main() -> int:
         except RunFailed as failed:
             print(failed, file=sys.stderr)
             return 1
-    if args.only != "peers":
-        from bench import parts  # noqa: PLC0415 - what it imports would count as every peer's memory
+    # Imported only now: what they import would count as every peer's memory.
+    if "parts" in suites:
+        from bench import parts  # noqa: PLC0415
 
         for line in parts.measure():
             tell(line)
+    if "breaker" in suites:
+        from bench import breaker  # noqa: PLC0415
+
+        for line in breaker.measure():
+            tell(line)
+            met = met and line.get("met", True)
     return 0 if met else 1
 
 

@@ -12,16 +12,19 @@ import contextlib
 import gc
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
-from bench.breaker_peers import PEERS, REST_S, Call, Peer, answer
+from bench.breaker_peers import PEERS, REST_S, Batch, Call, Peer, answer, awaits, refused
+from bench.scene import MODEL
 from worker.core.breaker import Permit, Refusal
 from worker.core.gate import Gate
 from worker.core.policy import BreakerPolicy
+from worker.core.route import Target
 from worker.core.verdict import State, Verdict
 from worker.core.window import Outcome
+from worker.runtime.gates import Gates
 
 ROUNDS: Final = 500
 BATCH: Final = 500
@@ -39,8 +42,6 @@ REFUSAL_US_MAX: Final = 0.4
 IDLE_KEY_KIB_MAX: Final = 1.0
 
 POLICY: Final = BreakerPolicy()
-
-Batch = Callable[[int], Awaitable[None]]
 
 
 def measure() -> Iterator[dict[str, Any]]:
@@ -85,10 +86,11 @@ Took = Mapping[str, Sequence[float]]
 
 async def _run(peers: Sequence[Peer]) -> tuple[Took, Took]:
     batches: dict[str, Batch] = {
-        "bare": _awaits(answer),
+        "bare": awaits(answer),
         "gate": _inline(_busy()),
-        "gate, in a function of its own": _awaits(_guard(_busy())),
-        **{peer.name: _awaits(peer.guard("busy")) for peer in peers},
+        "gate, in a function of its own": awaits(_guard(_busy())),
+        "both gates of a worker": _through_both(),
+        **{peer.name: awaits(peer.guard("busy")) for peer in peers},
     }
     calls: dict[str, list[float]] = {name: [] for name in batches}
     refusals: dict[str, list[float]] = {"gate": [], **{peer.name: [] for peer in peers}}
@@ -98,8 +100,8 @@ async def _run(peers: Sequence[Peer]) -> tuple[Took, Took]:
         refusals["gate"].append(await _batch_us(_asks(_opened())))
         for peer in peers:
             # A new one each time: what purgatory raises grows with every refusal.
-            refused = _refused(await peer.opened(f"open-{number}"), peer.refusal)
-            refusals[peer.name].append(await _batch_us(refused))
+            batch = refused(await peer.opened(f"open-{number}"), peer.refusal)
+            refusals[peer.name].append(await _batch_us(batch))
     return calls, refusals
 
 
@@ -166,6 +168,27 @@ def _guard(gate: Gate) -> Call:
     return call
 
 
+def _through_both() -> Batch:
+    """A worker's whole way: through its endpoint's and its target's gate, and back."""
+    target = Target(name="busy", model=MODEL)
+    gates = Gates(
+        worker="bench",
+        slots=SLOTS,
+        targets=[target],
+        policies={},
+        tell=lambda _: None,
+        now=time.monotonic(),
+    )
+
+    async def batch(calls: int) -> None:
+        for _ in range(calls):
+            passage = await gates.enter(target)
+            await answer()
+            gates.settle(passage, Outcome.SUCCESS, Outcome.SUCCESS)
+
+    return batch
+
+
 def _asks(gate: Gate) -> Batch:
     async def batch(calls: int) -> None:
         for _ in range(calls):
@@ -224,7 +247,7 @@ def _growth(peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     yield {"result": "memory_grown", "by": "gate", "calls": CALLS_GROWN, "bytes": grown}
     refusing = {"gate": _asks(_opened())}
     for peer in peers:
-        refusing[peer.name] = _refused(asyncio.run(peer.opened("grown")), peer.refusal)
+        refusing[peer.name] = refused(asyncio.run(peer.opened("grown")), peer.refusal)
     for name, batch in refusing.items():
         grown = asyncio.run(_bytes_grown(batch, 100, REFUSALS_GROWN))
         yield {"result": "memory_grown", "by": name, "refusals": REFUSALS_GROWN, "bytes": grown}
@@ -265,26 +288,3 @@ def _used(guard: Callable[[str], Call]) -> Callable[[str], object]:
         return call
 
     return make
-
-
-# --- batches -----------------------------------------------------------------
-
-
-def _awaits(call: Call) -> Batch:
-    async def batch(calls: int) -> None:
-        for _ in range(calls):
-            await call()
-
-    return batch
-
-
-def _refused(call: Call, refusal: type[BaseException]) -> Batch:
-    async def batch(calls: int) -> None:
-        for _ in range(calls):
-            try:
-                await call()
-            except refusal:
-                continue
-            raise AssertionError("an open breaker let a call out")
-
-    return batch

@@ -9,7 +9,7 @@ They come from requirements/bench.txt, which `make bench` installs.
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -19,10 +19,35 @@ from typing import Any, Final
 REST_S: Final = 1_000_000
 
 Call = Callable[[], Awaitable[None]]
+Batch = Callable[[int], Awaitable[None]]
 
 
 async def answer() -> None:
     """What is guarded."""
+
+
+def awaits(call: Call) -> Batch:
+    """So many calls, one after the other."""
+
+    async def batch(calls: int) -> None:
+        for _ in range(calls):
+            await call()
+
+    return batch
+
+
+def refused(call: Call, refusal: type[BaseException]) -> Batch:
+    """So many calls, each of them refused."""
+
+    async def batch(calls: int) -> None:
+        for _ in range(calls):
+            try:
+                await call()
+            except refusal:
+                continue
+            raise AssertionError("an open breaker let a call out")
+
+    return batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +63,7 @@ class Peer:
 
     name: str
     guard: Callable[[str], Call]
-    opened: Callable[[str], Awaitable[Call]]
+    opened: Callable[[str], Coroutine[Any, Any, Call]]
     refusal: type[BaseException]
 
 

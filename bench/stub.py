@@ -138,6 +138,7 @@ class World:
         self.body_md5 = hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest()
         self.sent_ms = str(int(time.time() * 1000))
         self._answers: Mapping[str, Callable[[_Ask], _Answer]] = {
+            "Query": lambda _: (0, {"Items": []}),  # a fleet of one, and calm
             "UpdateItem": lambda ask: (0, self.updates.update(ask)),
             "BatchGetItem": self._get,
             "ReceiveMessage": self._receive,
@@ -286,6 +287,7 @@ _OPERATIONS: Final = {
         "GetQueueAttributes",
         "UpdateItem",
         "PutItem",
+        "Query",
         "GetItem",
         "BatchGetItem",
     )

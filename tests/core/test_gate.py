@@ -1,0 +1,268 @@
+"""The gate: what the process, the fleet and the operator allow together."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.core.breaker import Permit, Refusal
+from worker.core.gate import PATIENCE_S, ROUND_MARGIN_S, Gate, NeedsTicket, slots_admitted
+from worker.core.policy import BreakerPolicy
+from worker.core.verdict import Mode, Override, State, Verdict
+from worker.core.window import Outcome
+
+POLICY = BreakerPolicy(jitter=0.0, stuck_s=15.0, probe_s=15.0)
+AT = 1000.0
+OPEN = Verdict(name="a", state=State.OPEN, share=0.0, version=1, stage=1, epoch=1, cooldown_s=2.0)
+HALF = replace(OPEN, state=State.HALF_OPEN, version=2, stage=2, round=1, tickets=3)
+RAMP = replace(HALF, state=State.RAMP, version=3, stage=3, share=0.5, tickets=0)
+CLOSED = replace(RAMP, state=State.CLOSED, version=4, stage=4, share=1.0)
+
+
+def gate(*verdicts: Verdict, juror: bool = True, now: float = 10.0) -> Gate:
+    one = Gate("a", POLICY, slots=8, worker="w", now=0.0)
+    one.seat(0.0, juror=juror)
+    for verdict in verdicts:
+        assert one.adopt(verdict, now, AT)
+    return one
+
+
+def held(mode: Mode, verdict: Verdict = CLOSED, *, for_s: float = 60.0) -> Verdict:
+    override = Override(mode=mode, for_s=for_s, until_at=AT + 60.0, author="ann", reason="x")
+    return replace(verdict, override=override, version=verdict.version + 10)
+
+
+def test_without_a_verdict_the_process_decides() -> None:
+    one = gate()
+
+    permit = one.admit(1.0)
+
+    assert isinstance(permit, Permit)
+    assert one.room(1.0) == 7
+    assert one.refusal(1.0) is None
+    one.settle(permit, Outcome.SUCCESS, 1.5)
+    assert one.room(1.5) == 8
+
+
+def test_only_newer_verdicts_are_adopted() -> None:
+    one = gate(HALF)
+
+    assert not one.adopt(HALF, 11.0, AT)
+    assert not one.adopt(OPEN, 11.0, AT)
+    assert not one.adopt(replace(OPEN, version=99), 11.0, AT), "a store that forgot is no news"
+    assert one.verdict == HALF
+
+
+def test_an_open_circuit_rests_by_our_own_clock_and_then_wants_a_ticket() -> None:
+    one = gate(OPEN)
+
+    assert one.admit(10.0) == Refusal("open", 12.0)
+    assert one.admit(11.0) is one.admit(11.5), "one refusal for the whole rest"
+    assert (one.room(11.9), one.refusal(11.9)) == (0, Refusal("open", 12.0))
+    assert one.admit(12.0) == NeedsTicket(1)
+    assert (one.room(12.0), one.refusal(12.0)) == (1, None)
+
+
+def test_who_has_no_seat_waits_for_those_who_have() -> None:
+    one = gate(OPEN, juror=False)
+
+    assert one.admit(12.0) == Refusal("open", 12.0 + PATIENCE_S)
+    assert one.admit(12.0 + PATIENCE_S) == NeedsTicket(1)
+
+
+def test_tickets_are_asked_for_while_there_are_some() -> None:
+    left, gone = gate(HALF), gate(replace(HALF, claims=("x", "y", "z"), outcomes=(None,) * 3))
+    seatless = gate(HALF, juror=False)
+
+    assert left.admit(10.0) == NeedsTicket(2)
+    assert gone.admit(10.0) == Refusal("probing", 11.0)
+    assert gone.room(10.0) == 0
+    assert isinstance(seatless.admit(10.5), Refusal)
+    assert seatless.admit(11.0) == NeedsTicket(2)
+
+
+def test_a_ramp_admits_its_share_of_the_slots() -> None:
+    one = gate(RAMP)
+
+    room = one.room(10.0)
+    taken = [one.admit(10.0) for _ in range(4)]
+    refused = one.admit(10.0)
+
+    assert all(isinstance(answer, Permit) for answer in taken)
+    assert room == 4
+    assert refused == Refusal("full", 10.5)
+    assert (one.room(10.0), one.refusal(10.0)) == (0, Refusal("full", 10.5))
+    assert one.local.in_flight == 4
+
+
+def test_a_close_gives_everything_back() -> None:
+    one = gate(RAMP, CLOSED)
+
+    assert isinstance(one.admit(10.0), Permit)
+    assert one.room(10.0) == 7
+    assert one.calm_s(15.0) == 5.0
+    assert gate(OPEN).calm_s(99.0) == 0.0
+
+
+def test_our_own_breaker_stands_behind_a_closed_verdict() -> None:
+    one = gate()
+    for _ in range(8):
+        permit = one.admit(1.0)
+        assert isinstance(permit, Permit)
+        one.settle(permit, Outcome.FAILURE, 1.0)
+
+    assert one.admit(1.5) == Refusal("open", 3.0)
+    assert one.refusal(1.5) == Refusal("open", 3.0)
+    assert one.suspicious(1.5)
+
+
+def test_a_limit_of_our_own_is_no_rest() -> None:
+    one = gate()
+    one.local.start_over(0.0, limit=1.0)
+    one.admit(1.0)
+
+    assert one.refusal(1.0) == Refusal("full", 1.5)
+
+
+@pytest.mark.parametrize("verdict", [CLOSED, OPEN, HALF, RAMP])
+def test_an_operator_holds_it_open_whatever_the_fleet_thinks(verdict: Verdict) -> None:
+    one = gate(held(Mode.HOLD_OPEN, verdict))
+
+    assert one.admit(20.0) == Refusal("held", 70.0)
+    assert one.admit(21.0) == Refusal("held", 70.0)
+    assert (one.room(20.0), one.refusal(20.0)) == (0, Refusal("held", 70.0))
+    assert one.mode(70.0) is Mode.ENFORCE
+
+
+@pytest.mark.parametrize("verdict", [CLOSED, OPEN, HALF, RAMP])
+def test_an_operator_holds_it_closed_whatever_the_fleet_thinks(verdict: Verdict) -> None:
+    one = gate(held(Mode.HOLD_CLOSED, verdict))
+
+    assert all(isinstance(one.admit(20.0), Permit) for _ in range(20))
+    assert one.room(20.0) == 8
+
+
+def test_observing_lets_calls_pass_and_still_asks_for_tickets() -> None:
+    resting, probing, closed = (gate(held(Mode.OBSERVE, v)) for v in (OPEN, HALF, CLOSED))
+
+    assert isinstance(resting.admit(10.5), Permit)
+    assert resting.admit(12.0) == NeedsTicket(1)
+    assert probing.admit(10.0) == NeedsTicket(2)
+    assert isinstance(closed.admit(10.0), Permit)
+
+
+def test_an_override_ends_by_itself() -> None:
+    short = gate(held(Mode.HOLD_OPEN, for_s=5.0))
+    opened = gate(held(Mode.HOLD_CLOSED, OPEN, for_s=5.0))
+
+    assert short.admit(14.9) == Refusal("held", 15.0)
+    assert isinstance(short.admit(15.0), Permit)
+    assert isinstance(short.admit(16.0), Permit)
+    assert isinstance(opened.admit(10.5), Permit)
+    assert opened.admit(15.0) == NeedsTicket(1), "the fleet's rest was over long ago"
+
+
+def test_a_released_override_ends_at_once_and_the_same_one_begins_only_once() -> None:
+    ordered = held(Mode.HOLD_OPEN, for_s=5.0)
+    one = gate(ordered)
+
+    one.adopt(replace(ordered, version=99), 14.0, AT)
+    still = one.admit(14.0)
+    one.adopt(replace(ordered, version=100, override=None), 14.5, AT)
+
+    assert still == Refusal("held", 15.0), "another write does not lengthen it"
+    assert isinstance(one.admit(14.5), Permit)
+
+
+def test_without_the_store_an_open_circuit_becomes_our_own() -> None:
+    one = gate(OPEN)
+
+    one.go_blind(10.5, fleet_size=3.0)
+    one.go_blind(10.6, fleet_size=3.0)
+
+    assert one.admit(11.0) == Refusal("open", 12.0)
+    assert isinstance(one.admit(12.0), Permit), "a probe that nobody had to allow"
+    assert one.local.state is State.HALF_OPEN
+    assert (one.room(12.0), one.probing) == (0, False)
+
+
+def test_in_a_large_fleet_a_blind_probe_is_rare() -> None:
+    one = gate(OPEN)
+
+    one.go_blind(10.5, fleet_size=1000.0)
+
+    assert one.local.odds == pytest.approx(1.5 * 3 / 1000)
+
+
+def test_without_the_store_a_closed_circuit_stays_closed() -> None:
+    one = gate()
+
+    one.go_blind(1.0, fleet_size=5.0)
+
+    assert isinstance(one.admit(1.0), Permit)
+
+
+def test_when_the_store_is_back_the_verdict_counts_again() -> None:
+    one = gate(OPEN)
+    one.see_again(10.1)
+    one.go_blind(10.5, fleet_size=3.0)
+
+    one.see_again(11.0)
+
+    assert one.admit(12.0) == NeedsTicket(1)
+    assert one.local.odds == 1.0
+
+
+def test_a_verdict_that_comes_through_to_the_blind_is_rested_upon() -> None:
+    one = gate()
+    one.go_blind(1.0, fleet_size=1.0)
+
+    one.adopt(OPEN, 10.0, AT)
+
+    assert one.admit(11.0) == Refusal("open", 12.0)
+
+
+def test_a_round_is_overdue_when_its_probes_cannot_come_back_any_more() -> None:
+    one = gate(HALF)
+    late = 10.0 + POLICY.probe_s + ROUND_MARGIN_S
+
+    assert not one.overdue(late - 0.1)
+    assert one.overdue(late)
+    assert not gate(OPEN).overdue(late)
+
+
+def test_one_recent_failure_is_worth_a_look() -> None:
+    one = gate()
+    calm = one.suspicious(1.0)
+    permit = one.admit(1.0)
+    assert isinstance(permit, Permit)
+
+    one.settle(permit, Outcome.FAILURE, 1.0)
+
+    assert not calm
+    assert one.suspicious(1.0)
+    assert not one.suspicious(20.0)
+    assert gate(OPEN).suspicious(10.0)
+
+
+def test_another_policy_is_followed() -> None:
+    one = gate()
+
+    one.follow(replace(POLICY, min_calls=3))
+
+    assert one.policy.min_calls == 3
+
+
+@given(
+    slots=st.integers(1, 64),
+    low=st.floats(0, 1),
+    high=st.floats(0, 1),
+    worker=st.text(max_size=5),
+)
+def test_a_larger_share_never_admits_less(slots: int, low: float, high: float, worker: str) -> None:
+    low, high = sorted((low, high))
+
+    few, many = (slots_admitted(slots, share, worker, 1) for share in (low, high))
+
+    assert 0 <= few <= many <= slots
