@@ -20,7 +20,7 @@ from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
 from worker.ports import Delivery
 from worker.sim.clock import in_virtual_time
-from worker.sim.memory import Call, Mishap, ModelCall, Reply, answer
+from worker.sim.memory import Call, MemoryBreakers, Mishap, ModelCall, Reply, answer
 from worker.sim.world import LivingWorker, World, until_quiet
 
 REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
@@ -37,7 +37,7 @@ class History:
     """One world, its seed, and what befell it."""
 
     seed: int
-    world: World = field(default_factory=World)
+    world: World = field(default_factory=lambda: World(breakers=MemoryBreakers()))
     repeats: Counter[str] = field(default_factory=Counter)
     crashed: Counter[str] = field(default_factory=Counter)
     befell: Counter[str] = field(default_factory=Counter)
