@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from worker.core.jury import Seat
-from worker.core.moves import Restore, moved
+from worker.core.moves import RESTORE_STEP, Restore, moved
 from worker.core.policy import EVERY, BreakerPolicy, PolicyChange
 from worker.core.verdict import State, Transition, Verdict, transition
 from worker.ports import Board, Unavailable
@@ -86,7 +86,7 @@ def test_a_wiped_store_has_nothing_and_what_was_known_can_be_restored() -> None:
         assert restored is not None
         assert await store.swap(NOTHING, restored) == restored
 
-        assert breakers.verdicts == {NAME: replace(OPEN, version=2, nonce="w-2")}
+        assert breakers.verdicts == {NAME: replace(OPEN, version=RESTORE_STEP + 2, nonce="w-2")}
 
     in_virtual_time(main())
 
