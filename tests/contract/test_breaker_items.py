@@ -88,6 +88,8 @@ def test_a_seat_with_three_breakers_fits_into_a_write_unit() -> None:
         successes=99_999,
         slow=99_999,
         sick=True,
+        ripe_calls=9_999,
+        ripe_stuck=9_999,
     )
     votes = {f"{LONG}-{n}": vote for n in range(3)}
     seat = Seat(number=31, holder=WORKER, lot=0.12345678901234567, beat=10**9, votes=votes)
@@ -106,7 +108,7 @@ def test_a_row_of_history_fits_into_a_write_unit_and_says_when_it_may_go() -> No
 
 def test_a_vote_of_a_later_version_counts_by_what_we_know_of_it() -> None:
     item = seat_item("orders", Seat(number=1, holder="worker-1", lot=0.5, beat=1))
-    item["votes"] = {"S": '{"sonnet": [3, 20, 19, 5, 4, 1, 2, 1, 77, 78], "haiku": [3, 4]}'}
+    item["votes"] = {"S": '{"sonnet": [3, 20, 19, 5, 4, 1, 2, 1, 6, 7, 77, 78], "haiku": [3, 4]}'}
 
     votes = read_seat(item).votes
 
@@ -120,6 +122,8 @@ def test_a_vote_of_a_later_version_counts_by_what_we_know_of_it() -> None:
         successes=1,
         slow=2,
         sick=True,
+        ripe_calls=6,
+        ripe_stuck=7,
     )
 
 

@@ -116,9 +116,30 @@ class NaiveWindow:
             len(stuck),
         )
 
-    def recent(self, now: float, recent_s: float, stuck_s: float) -> tuple[int, int]:
-        """Calls started lately or stuck, and those of them that failed."""
+    def recent(self, now: float, recent_s: float) -> tuple[int, int]:
+        """Calls started lately, and those of them that failed."""
         self.turn(now)
-        stuck = {call for call in self.calls if call.stuck(now, stuck_s)}
-        lately = {call for call in self.calls if call.counts and now - call.second <= recent_s}
-        return len(lately | stuck), len(stuck | {c for c in lately if c.outcome in BAD})
+        lately = [call for call in self.calls if call.counts and now - call.second <= recent_s]
+        return len(lately), sum(call.outcome in BAD for call in lately)
+
+    def ripe(self, now: float, stuck_s: float) -> tuple[int, int]:
+        """Calls of the newest second past the limit, and of those before it if none ended."""
+        self.turn(now)
+        # A second that left the window is known as long as one of its calls hangs.
+        left = {call.second for call in self.calls if call.in_flight and not call.inside}
+        known = [
+            call
+            for call in self.calls
+            if call.counts or (call.second in left and call.outcome not in SILENT)
+        ]
+        past = {call.second for call in known if now - call.second - 1 >= stuck_s}
+        calls = stuck = 0
+        for second in sorted(past, reverse=True):
+            these = [call for call in known if call.second == second]
+            out = sum(call.in_flight for call in these)
+            if calls and out < len(these):
+                break
+            calls, stuck = calls + len(these), stuck + out
+            if out < len(these):
+                break
+        return calls, stuck

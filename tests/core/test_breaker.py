@@ -313,3 +313,36 @@ def test_there_is_no_room_while_it_rests() -> None:
 
     assert (one.room(2.0), one.room(3.0)) == (0, 1)
     assert breaker().rests_until < 0
+
+
+def test_after_two_failures_in_a_row_no_call_is_worth_a_second_try_until_one_ends_well() -> None:
+    one = breaker()
+    call(one, FAIL, 1.0)
+    call(one, FAIL, 1.1)
+    after_two = one.suspected
+
+    call(one, OK, 1.2)
+
+    assert after_two
+    assert not one.suspected
+    call(one, FAIL, 1.3)
+    assert not one.suspected, "one failure may be an accident"
+
+
+def test_throttled_and_ignored_calls_raise_no_suspicion() -> None:
+    one = breaker()
+
+    for outcome in (Outcome.THROTTLED, Outcome.IGNORED, Outcome.THROTTLED, Outcome.IGNORED):
+        call(one, outcome, 1.0)
+
+    assert not one.suspected
+
+
+def test_a_new_verdict_of_the_fleet_ends_all_suspicion() -> None:
+    one = breaker()
+    call(one, FAIL, 1.0)
+    call(one, FAIL, 1.0)
+
+    one.start_over(2.0, limit=8.0)
+
+    assert not one.suspected

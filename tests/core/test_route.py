@@ -184,6 +184,21 @@ def test_a_target_that_closed_meanwhile_is_not_called_again() -> None:
     assert decision == Park(delay_s=11.25, why="unavailable")
 
 
+def test_a_call_that_failed_where_all_fail_is_not_made_again_there() -> None:
+    decision = plan(ONE, after(("a", Kind.UNAVAILABLE)), roll=0.5, suspects=frozenset({"a"}))
+
+    assert isinstance(decision, Park)
+
+
+def test_a_suspect_still_gets_first_calls_and_those_that_failed_elsewhere() -> None:
+    suspects = frozenset({"a", "b"})
+
+    first = plan(TWO, Seen(), roll=0.5, suspects=suspects)
+    second = plan(TWO, after(("a", Kind.UNAVAILABLE)), roll=0.5, suspects=suspects)
+
+    assert (first, second) == (call(A), call(B, spends=0.5))
+
+
 @pytest.mark.parametrize(
     ("retry_after_s", "decision"),
     [

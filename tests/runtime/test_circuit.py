@@ -1,6 +1,7 @@
 """Workers and their circuits: the whole runtime, a shared store, and a model that fails."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -96,6 +97,25 @@ async def steady_more(world: World, jobs: int, every_s: float) -> None:
     for n in range(jobs):
         world.submit(id=f"more-{n}", prompt="Hello.")
         await asyncio.sleep(every_s)
+
+
+def test_calls_that_hang_do_not_keep_a_worker_with_free_slots_from_probing() -> None:
+    world = world_with(Target(name="model-a", model="m", attempt_s=600.0, slow_s=15.0))
+    world.model.mood = down_between(20.0, 60.0, hangs=True)
+
+    async def main() -> tuple[int, Counter[str]]:
+        worker = employed(world, 1, slots=32)[0]
+        await steady(world, 100, 1.0)
+        await asyncio.sleep(60)
+        hanging = world.model.in_flight
+        statuses = world.statuses()
+        await worker.drain()
+        return hanging, statuses
+
+    hanging, statuses = in_virtual_time(main())
+
+    assert 8 <= hanging < 32, "as many hang as it takes to open, and some slots are free"
+    assert statuses["answered"] == 100 - hanging
 
 
 def test_an_open_circuit_leaves_jobs_in_the_queue() -> None:

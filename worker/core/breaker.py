@@ -45,6 +45,7 @@ LEGAL: Final = frozenset(
 )
 
 DENIED_MAX: Final = 2  # in a row: one may be an accident of the service
+FAILED_MAX: Final = 2  # in a row: then a call that just failed is not worth another one
 CUT_EVERY_S: Final = 1.0  # calls that went out together are cut for once
 _CUTS: Final = {Outcome.THROTTLED: 0.85, Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
 FULL_RETRY_S: Final = 0.5
@@ -107,6 +108,7 @@ class Breaker:
         "_cut_at",
         "_denials",
         "_denied",
+        "_failed",
         "_free",
         "_level",
         "_moves",
@@ -158,6 +160,7 @@ class Breaker:
         self._probe: Permit | None = None
         self._probe_until = 0.0
         self._denied = 0
+        self._failed = 0
         self._denials = 0
         self._cut_at = NEVER
         self._slow_start = False
@@ -248,7 +251,7 @@ class Breaker:
     def _adjust(self, outcome: Outcome, now: float) -> None:
         if outcome is Outcome.SUCCESS:
             self.successes += 1
-            self._denied = 0
+            self._denied = self._failed = 0
             grown = self.limit + (1.0 if self._slow_start else 0.5 / self.limit)
             self.limit = min(float(self._slots), grown)
         elif outcome is Outcome.DENIED:
@@ -262,7 +265,8 @@ class Breaker:
             self.limit = max(1.0, self.limit * _CUTS[outcome])
         if outcome is Outcome.SLOW:
             self.successes += 1
-            self._denied = 0
+            self._denied = self._failed = 0
+        self._failed += outcome in FAILED
         self._set_free()
 
     def _judge(self, now: float) -> None:
@@ -310,7 +314,7 @@ class Breaker:
         self.generation += 1
         self.why = why
         self._probe = None
-        self._denied = 0
+        self._denied = self._failed = 0
         self._window.clear(now)
         if new is State.CLOSED:
             self._closed_since = now
@@ -326,7 +330,7 @@ class Breaker:
         self._free = (
             self.state is State.CLOSED
             and self.limit >= self._slots
-            and self._denied == 0
+            and self._denied == self._failed == 0
             and not self._ramping
         )
 
@@ -346,7 +350,7 @@ class Breaker:
         else:
             self.generation += 1
             self._window.clear(now)
-        self._level = self._denials = self._denied = self.successes = 0
+        self._level = self._denials = self._denied = self._failed = self.successes = 0
         self._begin_slowly(limit)
 
     def rest(self, now: float, rest_s: float, *, why: str) -> None:
@@ -360,6 +364,11 @@ class Breaker:
         """Judge by another policy from now on; no count is lost."""
         self._policy = policy
         self._window.reach(window_s=policy.window_s, calls_max=policy.window_calls)
+
+    @property
+    def suspected(self) -> bool:
+        """Whether so many calls failed one after the other that none is worth a second try."""
+        return self._failed >= FAILED_MAX
 
     @property
     def in_flight(self) -> int:
@@ -392,7 +401,8 @@ class Breaker:
             )
         policy = self._policy
         whole = self._window.tally(now, policy.stuck_s)
-        calls, failures = self._window.recent(now, policy.recent_s, policy.stuck_s)
+        calls, failures = self._window.recent(now, policy.recent_s)
+        ripe, stuck = self._window.ripe(now, policy.stuck_s)
         return Vote(
             stage=stage,
             calls=whole.calls,
@@ -401,6 +411,8 @@ class Breaker:
             recent_failures=failures,
             successes=self.successes,
             slow=whole.slow,
+            ripe_calls=ripe,
+            ripe_stuck=stuck,
         )
 
     def take_moves(self) -> tuple[Moved, ...]:

@@ -289,4 +289,4 @@ class Gate:
         if self.verdict.state is not State.CLOSED or self.local.state is not State.CLOSED:
             return True
         vote = self.local.vote(self.verdict.stage, now)
-        return vote.recent_failures > 0
+        return vote.recent_failures > 0 or vote.ripe_stuck > 0

@@ -57,11 +57,13 @@ class Vote:
         stage: The verdict's stage when the evidence was gathered.
         calls, failures: In the whole window: those in flight among the calls, those
             stuck among the failures.
-        recent_calls, recent_failures: The same for calls started in the last seconds.
+        recent_calls, recent_failures: Calls started in the last seconds, and those of
+            them that failed.
         successes: Calls of this stage that ended well.
         slow: Calls in the window that were slow.
         sick: The worker's own breaker is open: it calls no more, and its numbers
             are those that opened it.
+        ripe_calls, ripe_stuck: Calls that should just have ended, and those that hang.
     """
 
     stage: int
@@ -72,6 +74,8 @@ class Vote:
     successes: int = 0
     slow: int = 0
     sick: bool = False
+    ripe_calls: int = 0
+    ripe_stuck: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +163,12 @@ def tally(votes: Sequence[Vote], live: int, policy: BreakerPolicy) -> Tally:
         else (vote.recent_calls, vote.recent_failures, False)
         for vote in votes
     ]
+    ripe = [(vote.ripe_calls, vote.ripe_stuck, False) for vote in votes]
     quorum_min = min(QUORUM_MIN, max(1, live))
-    found = _bad(recent, quorum_min, policy.failure_rate, "recent") or _bad(
-        whole, quorum_min, policy.failure_rate, "all"
+    found = (
+        _bad(recent, quorum_min, policy.failure_rate, "recent")
+        or _bad(ripe, quorum_min, policy.failure_rate, "hanging")
+        or _bad(whole, quorum_min, policy.failure_rate, "all")
     )
     if found is None and policy.slow_rate is not None:
         slow = [(vote.calls, vote.slow, False) for vote in votes]

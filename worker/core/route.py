@@ -171,6 +171,7 @@ def plan(
     roll: float,
     budget: float = float("inf"),
     refusals: Mapping[str, float] = MappingProxyType({}),
+    suspects: frozenset[str] = frozenset(),
 ) -> Decision:
     """Decide the next step of one job.
 
@@ -181,6 +182,8 @@ def plan(
         budget: Tokens in the retry budget.
         refusals: Targets that admit nothing now, each with the seconds after
             which it is worth asking again.
+        suspects: Targets that failed so often in a row that a call which just failed
+            there is not worth another one.
     """
     if seen.left_s is not None and seen.left_s <= 0:
         return Discard(reason="expired")
@@ -188,7 +191,15 @@ def plan(
     if not worthy:
         return Discard(reason="below_quality")
     if seen.tried:
-        return _after_fault(route, seen, worthy, roll=roll, budget=budget, refusals=refusals)
+        return _after_fault(
+            route,
+            seen,
+            worthy,
+            roll=roll,
+            budget=budget,
+            refusals=refusals,
+            suspects=suspects,
+        )
     admitted = [t for t in worthy if t.name not in refusals]
     for target in admitted:
         if (call := _call(target, seen, wait_s=0.0, spends=0.0)) is not None:
@@ -207,6 +218,7 @@ def _after_fault(
     roll: float,
     budget: float,
     refusals: Mapping[str, float],
+    suspects: frozenset[str],
 ) -> Decision:
     fault = seen.tried[-1][1]
     reaction = fault.reaction
@@ -216,7 +228,8 @@ def _after_fault(
         return Discard(reason="attempts_exhausted")
     if len(seen.tried) < route.retry.attempts:
         open_now = [t for t in worthy if t.name not in refusals]
-        call = _call_another(route, seen, open_now) or _call_again(route, seen, open_now, roll)
+        hopeful = [t for t in open_now if t.name not in suspects]
+        call = _call_another(route, seen, open_now) or _call_again(route, seen, hopeful, roll)
         if call is not None and call.spends <= budget:
             return call
     match reaction.ending:
@@ -249,9 +262,9 @@ def _call_another(route: Route, seen: Seen, open_now: list[Target]) -> Call | No
     return None
 
 
-def _call_again(route: Route, seen: Seen, open_now: list[Target], roll: float) -> Call | None:
+def _call_again(route: Route, seen: Seen, hopeful: list[Target], roll: float) -> Call | None:
     name, fault = seen.tried[-1]
-    last = next((t for t in open_now if t.name == name), None)
+    last = next((t for t in hopeful if t.name == name), None)
     if last is None or fault.reaction.again is not Again.SAME:
         return None
     wait_s = backoff_s(len(seen.tried), roll, base_s=fault.reaction.base_s, cap_s=route.retry.cap_s)

@@ -210,20 +210,38 @@ class Window:
             stuck=stuck,
         )
 
-    def recent(self, now: float, recent_s: float, stuck_s: float) -> tuple[int, int]:
-        """Calls started in the last `recent_s` seconds or stuck, and those of them that failed.
-
-        `recent_s` is at most `stuck_s`, or calls would be counted twice.
-        """
+    def recent(self, now: float, recent_s: float) -> tuple[int, int]:
+        """Calls started in the last `recent_s` seconds, and those of them that failed."""
         if now >= self.turns_at:
             self.turn(now)
-        calls = failures = self._stuck(now, stuck_s)
+        calls = failures = 0
         for one in (self.current, *reversed(self._slices)):
             if now - one.since > recent_s:
                 break
             calls += one.calls
             failures += one.failures
         return calls, failures
+
+    def ripe(self, now: float, stuck_s: float) -> tuple[int, int]:
+        """Calls of the newest slice that is past the limit, and those of them that are stuck.
+
+        Where none of them has ended, the slices before it count as well, as far back as
+        nothing ended. So calls that ended well before a service hung do not hide that.
+        """
+        if now >= self.turns_at:
+            self.turn(now)
+        calls = stuck = 0
+        left = [one for one in self._overdue if one.ended < one.calls]
+        for one in reversed((*left, *self._slices)):
+            if now - one.since - SLICE_S < stuck_s:
+                continue
+            if calls and one.ended:
+                break
+            calls += one.calls
+            stuck += one.calls - one.ended
+            if one.ended:
+                break
+        return calls, stuck
 
     def _stuck(self, now: float, stuck_s: float) -> int:
         stuck = 0

@@ -183,6 +183,7 @@ class Executor:
                 roll=house.roll(),
                 budget=budget.tokens,
                 refusals=self._refusals(trip, route),
+                suspects=self._gates.suspects(route),
             )
             match decision:
                 case Call():

@@ -61,11 +61,13 @@ class Passage:
     Attributes:
         probe_s: For a probe, how long it may take, in seconds; None for any other call.
         state: The state of the target's circuit, for the job's history.
+        generation: The target's breaker's; a later one no longer counts this call.
     """
 
     leaves: tuple[Leave, Leave]
     probe_s: float | None
     state: State
+    generation: int
 
 
 class Refused(Exception):
@@ -111,6 +113,7 @@ class Gates:
         self._wake: Callable[[], None] | None = None
         self._claiming: set[str] = set()
         self._waiting: list[asyncio.Future[None]] = []
+        self._out: set[Passage] = set()
         for target in targets:
             policy = policies.get(target.name) or BreakerPolicy()
             for name in (target.name, endpoint_of(target)):
@@ -164,11 +167,14 @@ class Gates:
             self._settle(first, Outcome.IGNORED)
             raise
         probing = [leave for leave in (first, second) if self._is_probe(leave)]
-        return Passage(
+        passage = Passage(
             leaves=(first, second),
             probe_s=min((leave.gate.policy.probe_s for leave in probing), default=None),
             state=State.HALF_OPEN if probing else own.verdict.state,
+            generation=own.local.generation,
         )
+        self._out.add(passage)
+        return passage
 
     async def _pass(self, gate: Gate) -> Leave:
         now = asyncio.get_running_loop().time()
@@ -203,6 +209,7 @@ class Gates:
 
     def settle(self, passage: Passage, target: Outcome, endpoint: Outcome) -> None:
         """Tell both gates how the call went."""
+        self._out.discard(passage)
         first, second = passage.leaves
         self._settle(first, endpoint)
         self._settle(second, target)
@@ -264,6 +271,26 @@ class Gates:
             if found >= self._slots:
                 return self._slots
         return found
+
+    def overhang(self, routes: Iterable[Route]) -> int:
+        """Calls for these routes that are out since before their circuit moved.
+
+        Nobody counts them any more, and they must not stand in the way of a probe.
+        """
+        names = {target.name for route in routes for target in route.targets}
+        own = [(passage, passage.leaves[1].gate.local) for passage in self._out]
+        return sum(
+            breaker.name in names and passage.generation != breaker.generation
+            for passage, breaker in own
+        )
+
+    def suspects(self, route: Route) -> frozenset[str]:
+        """The targets of which so many calls failed in a row that none is worth another try."""
+        return frozenset(
+            target.name
+            for target in route.targets
+            if any(gate.local.suspected for gate in self._pair(target))
+        )
 
     def _pair(self, target: Target) -> tuple[Gate, Gate]:
         return self._gates[endpoint_of(target)], self._gates[target.name]

@@ -128,7 +128,7 @@ class Intake:
         if capacity >= self._house.rules.slots:
             return capacity
         in_hand = sum(flight.lane is self._lane for flight in self._flights)
-        return capacity - in_hand - self._asked
+        return capacity + self._gates.overhang(self._routes) - in_hand - self._asked
 
     async def _receive(self, queue: Queue, most: int, wait_s: float) -> int:
         rules, loop = self._house.rules, asyncio.get_running_loop()

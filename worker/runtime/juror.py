@@ -177,7 +177,11 @@ class Juror:
             return vote.successes > 0 or vote.failures > 0 or vote.sick
         if gate.verdict.state is not State.CLOSED:
             return False
-        rates = [(vote.recent_failures, vote.recent_calls), (vote.failures, vote.calls)]
+        rates = [
+            (vote.recent_failures, vote.recent_calls),
+            (vote.ripe_stuck, vote.ripe_calls),
+            (vote.failures, vote.calls),
+        ]
         half = gate.policy.failure_rate / 2
         failing = any(failures and failures >= half * calls for failures, calls in rates)
         slow_rate = gate.policy.slow_rate

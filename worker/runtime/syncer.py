@@ -1,6 +1,6 @@
 """Keeps the gates of one process in step with the fleet.
 
-    calm            the verdicts are read every 15 s
+    calm            the verdicts are read every 15 s; whether calls hang is looked at every second
     a call failed   they are read at once, but not more than once a second
     not closed      every 2 s: who waits for the end wants to see it
     the store lost  nothing is queued up; after a few seconds the process goes on alone
@@ -29,6 +29,7 @@ from worker.runtime.orders import Orders
 from worker.runtime.tickets import FleetTickets
 
 CALM_S: Final = 15.0
+LOOK_S: Final = 1.0
 OPEN_S: Final = 2.0
 BLIND_AFTER_S: Final = 5.0
 RESYNC_MAX_S: Final = 5.0
@@ -107,7 +108,9 @@ class Syncer:
             await asyncio.sleep(max(0.0, self._read_due - self._now()))
             return
         try:
-            async with asyncio.timeout_at(min(self._read_due, self._juror.due)):
+            async with asyncio.timeout_at(
+                min(self._read_due, self._juror.due, self._now() + LOOK_S)
+            ):
                 await self._alarm.wait()
         except TimeoutError:
             return
