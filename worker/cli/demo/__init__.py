@@ -1,17 +1,24 @@
-"""`inference-worker demo`: the main job on the embedded stack, with a kill and a drain.
+"""`inference-worker demo`: the main job on the embedded stack: an outage, a kill and a drain.
 
-    mix.py        what is sent, and what must become of it
+    mix.py        what is sent, what must become of it, and how the model behaves
     children.py   the stack and the workers: real processes, ended by their pid
-    watch.py      what can be seen from outside: ledger, queues, the model's own count
+    company.py    the workers on the stage, and what was sent to them
+    watch.py      what can be seen from outside: tables, queues, the model's own count
     logs.py       what the workers wrote
     play.py       the story, from the first process to the last
-    facts.py      what was seen, as values
+    outage.py     the first act: a brown-out, an outage, one circuit
+    story.py      both acts: the second has a kill and a drain
+    circuit.py    what was seen of the circuit, as values
+    facts.py      all that was seen, as values
+    promise.py    one promise
     promises.py   which promises these facts keep; pure
+    promises_circuit.py   those of the circuit
     screen.py     how it is shown while it runs
     report.py     how it is told at the end
 
-The figures are read from the other side. A worker's own log is believed twice: for the
-name by which it claims jobs, and for calls that failed, which makes a promise stricter.
+The figures are read from the other side. A worker's own log is believed three times: for
+the name by which it claims jobs and writes the circuit; for calls that failed, which
+makes a promise stricter; and for when the last of them ended, which is only told.
 """
 
 from worker.cli.demo.play import demo

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from worker.cli.demo.mix import Order
+from worker.cli.demo.circuit import Circuit
+from worker.cli.demo.mix import Order, Sort
 
 ANSWERED: Final = "answered"
+OUT_OF_ORDER: Final = ("ServiceUnavailableException", "InternalServerException")
 FINAL: Final = frozenset({ANSWERED, "degraded", "dead", "cancelled"})
 
 
@@ -17,6 +19,8 @@ class Row:
     Attributes:
         owner: The worker that claimed last.
         version: What makes it this final record and no other: state, fence, time of its end.
+        charged: Model calls that the job was charged for.
+        parks: How often it was put back without blame.
         envelope: The result envelope; empty while there is none.
     """
 
@@ -25,6 +29,8 @@ class Row:
     owner: str = ""
     version: tuple[str, ...] = ()
     reason: str = ""
+    charged: int = 0
+    parks: int = 0
     interruptions: int = 0
     crashes: int = 0
     envelope: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -71,6 +77,11 @@ class Calls:
         """Calls that were answered, or would have been had anybody waited."""
         return self.by_ending.get("answer", 0) + self.by_ending.get("client_gone", 0)
 
+    @property
+    def failed(self) -> int:
+        """Calls that ended because the model was out of order."""
+        return sum(self.by_ending.get(code, 0) for code in OUT_OF_ORDER)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
@@ -79,7 +90,7 @@ class Kill:
     Attributes:
         in_hand: The jobs whose claim it held.
         calling: Those of them in a model call, or with an answer that was not recorded yet:
-            the model counted a call more than the worker had noted as failed.
+            the model counted a call more than the workers had noted as failed.
     """
 
     worker: str
@@ -123,6 +134,7 @@ class Facts:
         left: Messages still in the queues for work, by queue.
         drain: The worker that was asked to leave in mid-run.
         leaves: The workers that were asked to leave at the end.
+        circuit: What the fleet did in the brown-out and in the outage.
     """
 
     orders: Mapping[str, Order]
@@ -136,6 +148,7 @@ class Facts:
     drain: Leave
     leaves: tuple[Leave, ...]
     grace_s: float
+    circuit: Circuit
     logs: Logs
     took_s: float
 
@@ -143,6 +156,10 @@ class Facts:
     def answered(self) -> list[Row]:
         """The jobs that were answered."""
         return [row for row in self.rows.values() if row.state == ANSWERED]
+
+    def jobs_of(self, sort: Sort) -> frozenset[str]:
+        """The jobs of one sort, by id."""
+        return frozenset(job for job, order in self.orders.items() if order.sort is sort)
 
     @property
     def cut(self) -> frozenset[str]:

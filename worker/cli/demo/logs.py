@@ -19,13 +19,14 @@ def boot_id(worker: Child) -> str | None:
     return None
 
 
-def failed_calls(worker: Child) -> Counter[str]:
-    """Model calls that a worker told as failed, by job."""
-    return Counter(
-        str(line["job"])
-        for line in _lines(worker.out)
-        if line.get("event") == "attempt.made" and line["kind"] is not None
-    )
+def failed_calls(workers: Iterable[Child]) -> Counter[str]:
+    """Model calls that the workers told as failed, by job."""
+    return Counter(str(line["job"]) for worker in workers for line in _failed(worker))
+
+
+def failed_at(worker: Child) -> list[float]:
+    """When a worker told of each of its failed calls, seconds since 1970."""
+    return [float(line["at"]) for line in _failed(worker)]
 
 
 def read(workers: Sequence[Child], phrases: Iterable[str]) -> Logs:
@@ -46,6 +47,11 @@ def read(workers: Sequence[Child], phrases: Iterable[str]) -> Logs:
         for worker in workers
     }
     return Logs(size_bytes=size, leaks=tuple(leaks), metrics=metrics)
+
+
+def _failed(worker: Child) -> list[Mapping[str, Any]]:
+    made = (line for line in _lines(worker.out) if line.get("event") == "attempt.made")
+    return [line for line in made if line["kind"] is not None]
 
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:

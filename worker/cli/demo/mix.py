@@ -7,7 +7,7 @@ answer begins with a digest of its prompt, so that it can be told whose it is.
 import itertools
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -33,6 +33,19 @@ MOOD_IN_WORDS: Final = (
     "a stand-in: invents answers in 0.2 to 1.5 s each; 3 % of its calls end with 503, "
     "2 % are throttled"
 )
+BROWNOUT_RATE: Final = 0.3
+_QUICK: Final = LogNormal(0.3, 0.8)
+WELL: Final = replace(MOOD, latency=_QUICK, chances=())
+BROWNOUT: Final = replace(
+    WELL, chances=(Chance(BROWNOUT_RATE, Fail("ServiceUnavailableException", after_s=0.1)),)
+)
+OUTAGE: Final = replace(
+    WELL,
+    chances=(
+        Chance(0.6, Fail("ServiceUnavailableException", after_s=0.1)),
+        Chance(0.4, Fail("InternalServerException", after_s=0.3)),
+    ),
+)
 
 
 class Sort(StrEnum):
@@ -45,6 +58,8 @@ class Sort(StrEnum):
     LATE = "deadline already over"
     REFUSED = "refused by the model"
     MALFORMED = "malformed body"
+    BROWNOUT = "sent during the brown-out"
+    OUTAGE = "sent during the outage"
 
 
 # How many of 300; the rest are short ones.
@@ -96,13 +111,18 @@ def orders(jobs: int, canary: str) -> list[Order]:
     ]
 
 
+def question(sort: Sort, number: int, canary: str) -> Order:
+    """One short question of the second act."""
+    return _order(sort, number, _prompt(number, canary))
+
+
 def _prompt(number: int, canary: str) -> str:
     return f"Question {number}: why is the sky blue? ({canary})"
 
 
 def _order(sort: Sort, number: int, prompt: str) -> Order:
     tree: dict[str, Any] = {
-        "id": f"demo-{number:03}",
+        "id": f"{_ID.get(sort, 'demo')}-{number:03}",
         "prompt": prompt,
         "inference": {"maxTokens": SHORT_TOKENS},
     }
@@ -123,6 +143,7 @@ def _order(sort: Sort, number: int, prompt: str) -> Order:
     return Order(sort=sort, tree=tree, answer=reply_to(ask, MOOD, Answer()).text)
 
 
+_ID: Final[Mapping[Sort, str]] = {Sort.BROWNOUT: "brownout", Sort.OUTAGE: "outage"}
 _GARBAGE: Final = ("not_json", "unknown_field", "missing_field", "schema")
 
 

@@ -4,28 +4,13 @@ The figures on one side come from the ledger, on the other from the queues, from
 model's own count and from the process table.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from worker.cli.demo.facts import ANSWERED, Facts
 from worker.cli.demo.mix import Sort
-
-SHOWN: Final = 5  # of what is wrong
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """One promise: what it says, the figures, and what speaks against it."""
-
-    says: str
-    figures: str
-    wrong: tuple[str, ...] = ()
-
-    @property
-    def kept(self) -> bool:
-        """Whether nothing speaks against it."""
-        return not self.wrong
+from worker.cli.demo.promise import Promise, jobs
+from worker.cli.demo.promises_circuit import CIRCUIT
 
 
 def judge(facts: Facts) -> tuple[Promise, ...]:
@@ -40,9 +25,9 @@ def _one_final_record(facts: Facts) -> Promise:
         f"{len(expected)} jobs, {len(final)} final records, "
         f"{len(facts.rewritten)} changed in {facts.looks} looks at the table",
         (
-            *_jobs("has no final record", expected - final),
-            *_jobs("was never sent, and has a record", set(facts.rows) - expected),
-            *_jobs("had its final record rewritten", facts.rewritten),
+            *jobs("has no final record", expected - final),
+            *jobs("was never sent, and has a record", set(facts.rows) - expected),
+            *jobs("had its final record rewritten", facts.rewritten),
         ),
     )
 
@@ -72,7 +57,7 @@ def _own_answers(facts: Facts) -> Promise:
     return Promise(
         "Every answer belongs to its question.",
         f"{len(facts.answered)} answers compared",
-        _jobs("has somebody else's answer", strange),
+        jobs("has somebody else's answer", strange),
     )
 
 
@@ -93,13 +78,13 @@ def _letters(facts: Facts) -> Promise:
         "Each job given up is in the dead-letter queue, with its reason and body.",
         f"{len(dead)} jobs given up, {len(facts.letters)} dead letters",
         (
-            *_jobs("is dead, and has no letter", dead.keys() - told.keys()),
-            *_jobs("has a letter, and is not dead", told.keys() - dead.keys()),
-            *_jobs(
+            *jobs("is dead, and has no letter", dead.keys() - told.keys()),
+            *jobs("has a letter, and is not dead", told.keys() - dead.keys()),
+            *jobs(
                 "has a letter with another reason",
                 {job for job in dead.keys() & told.keys() if dead[job] != told[job]},
             ),
-            *_jobs("has a letter with another body", changed),
+            *jobs("has a letter with another body", changed),
             *([f"{extra} letters too many"] if extra > excused else []),
         ),
     )
@@ -132,7 +117,7 @@ def _drain(facts: Facts) -> Promise:
         if leave.took_s > facts.grace_s
     ]
     excused = facts.kill.in_hand | facts.cut
-    wrong += _jobs("was called for again, uncut", facts.untold.keys() - excused)
+    wrong += jobs("was called for again, uncut", facts.untold.keys() - excused)
     if facts.drain.in_hand == 0:
         wrong.append(f"{facts.drain.worker} had no job in hand: nothing is proved")
     return Promise(
@@ -151,7 +136,7 @@ def _paid_once(facts: Facts) -> Promise:
         "A job that is sent twice is paid for once.",
         f"{len(twice)} jobs, {2 * len(twice)} messages, "
         f"{sum(facts.rows[job].state == ANSWERED for job in twice & facts.rows.keys())} answers",
-        _jobs("was paid for twice", (twice & facts.untold.keys()) - excused),
+        jobs("was paid for twice", (twice & facts.untold.keys()) - excused),
     )
 
 
@@ -180,12 +165,6 @@ def _measured(facts: Facts) -> Promise:
     )
 
 
-def _jobs(what: str, jobs: Iterable[str]) -> tuple[str, ...]:
-    found = sorted(jobs)
-    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return (*(f"{job} {what}" for job in found[:SHOWN]), *more)
-
-
 _PROMISES: Final[tuple[Callable[[Facts], Promise], ...]] = (
     _one_final_record,
     _as_it_should,
@@ -197,4 +176,5 @@ _PROMISES: Final[tuple[Callable[[Facts], Promise], ...]] = (
     _nothing_left,
     _discreet,
     _measured,
+    *CIRCUIT,
 )

@@ -5,14 +5,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.demo.circuit import CLOSED, Circuit
 from worker.cli.demo.facts import ANSWERED, Facts, Letter, Row
 from worker.cli.demo.mix import Sort
-from worker.cli.demo.promises import Promise
+from worker.cli.demo.promise import Promise
+from worker.cli.demo.screen import QUIET
 
 TEXT_SHOWN: Final = 24  # characters of an answer
 DETAIL_SHOWN: Final = 46
@@ -27,9 +29,11 @@ def open_curtain(console: Console, jobs: int) -> None:
     """Say what is to be seen."""
     console.print(
         "\n[bold]inference-worker[/] takes jobs from a queue, asks a model, and stores each\n"
-        f"answer once. Here it has to prove it: {jobs} jobs, two workers. One is killed in\n"
-        "the middle of its work, the other is asked to leave. No job may be lost, and\n"
-        "none paid for twice without need.\n"
+        "answer once. Here two workers have to prove it, in two acts. First the model\n"
+        "fails, a little and then wholly, and they share one circuit breaker. Then the\n"
+        f"workers do: of {jobs} jobs in the queue some are in hand when one worker is killed\n"
+        "and the other is asked to leave. No job may be lost, and none paid for twice\n"
+        "without need.\n"
     )
 
 
@@ -41,6 +45,8 @@ def tell(console: Console, facts: Facts, promises: Sequence[Promise]) -> None:
     console.print(_letters(facts.letters))
     _headline(console, "What the model was asked")
     console.print(_calls(facts))
+    _headline(console, "What the circuit did in the outage")
+    console.print(_turns(facts.circuit))
     _headline(console, "What a producer gets back")
     _results(console, facts)
     _headline(console, "The promises")
@@ -79,7 +85,7 @@ def shortened(envelope: Mapping[str, Any]) -> str:
 
 
 def _spread(head: str, parts: Sequence[str], tail: str) -> str:
-    return head + (",\n" + " " * (len(head) + 1)).join(parts) + tail
+    return head + "\n    " + ",\n    ".join(parts) + tail
 
 
 def _cut(text: str, most: int) -> str:
@@ -134,6 +140,7 @@ def _calls(facts: Facts) -> Padding:
     table.add_row(str(len(facts.answered)), "answered a job")
     for code, what in (
         ("ServiceUnavailableException", "ended with 503, and were tried again"),
+        ("InternalServerException", "ended with 500, and were tried again"),
         ("ThrottlingException", "were throttled, and tried again; that costs no attempt"),
         ("ValidationException", "were refused for good"),
     ):
@@ -143,6 +150,18 @@ def _calls(facts: Facts) -> Padding:
     )
     table.add_row(str(calls.total), f"together, {calls.streamed} of them streamed")
     return Padding(table, (0, 0, 0, 2))
+
+
+def _turns(circuit: Circuit) -> Padding:
+    table = _grid("at#", "circuit", "calls#", "written by", "why")
+    began = f"{circuit.outage.began_s:.1f} s"
+    table.add_row(began, CLOSED, str(circuit.exposed), "-", "the model is down")
+    for spell in circuit.spells():
+        turn = spell.turn
+        at, calls = f"{turn.at_s:.1f} s", str(spell.calls)
+        table.add_row(at, turn.words, calls, turn.by, turn.why)
+    note = Text("calls: how many reached the model until the next line, by its count", style=QUIET)
+    return Padding(Group(table, note), (0, 0, 0, 2))
 
 
 def _results(console: Console, facts: Facts) -> None:

@@ -76,13 +76,13 @@ class Screen:
         """Seconds since the story began."""
         return monotonic() - self._started
 
-    def say(self, head: str, text: str, style: str = NORMAL) -> None:
-        """Tell one line of the story."""
+    def say(self, head: str, text: str, style: str = NORMAL, *, at_s: float | None = None) -> None:
+        """Tell one line of the story: what happened `at_s` seconds after its beginning, or now."""
         line = Table.grid(padding=(0, 1))
         line.add_column(width=7, justify="right", style=QUIET)
         line.add_column(width=HEAD, style=style or STRONG, no_wrap=True)
         line.add_column(ratio=1)
-        line.add_row(f"{self.elapsed_s:.1f} s", head, text)
+        line.add_row(f"{self.elapsed_s if at_s is None else at_s:.1f} s", head, text)
         self.console.print(line)
 
     def show(self, view: View) -> None:

@@ -8,15 +8,16 @@ from typing import Final
 
 from worker.cli.demo import logs
 from worker.cli.demo.children import Child, Children, Trouble
-from worker.cli.demo.facts import Facts, Kill, Leave, Row
-from worker.cli.demo.mix import MOOD, MOOD_IN_WORDS, Order, Sort
-from worker.cli.demo.screen import BAD, GOOD, Desk, Screen, View
+from worker.cli.demo.circuit import Circuit
+from worker.cli.demo.company import GRACE_S, LOOK_S, SLOTS, Company, Rows
+from worker.cli.demo.facts import Facts, Kill, Leave
+from worker.cli.demo.mix import MOOD, MOOD_IN_WORDS, WELL, Order, Sort
+from worker.cli.demo.outage import Outage
+from worker.cli.demo.screen import BAD, GOOD, Screen
 from worker.cli.demo.watch import Watch
-from worker.client import Client, NotSubmitted
+from worker.client import Client
 
-SLOTS: Final = 8
 LEASE_S: Final = 6.0
-GRACE_S: Final = 10.0
 SETTINGS: Final = {
     "WORKER_LOG_LEVEL": "debug",  # the more they write, the more there is to search
     "WORKER_SLOTS": str(SLOTS),
@@ -28,15 +29,11 @@ SETTINGS: Final = {
     "WORKER_MODEL__PRICE_INPUT": "1",
     "WORKER_MODEL__PRICE_OUTPUT": "5",
 }
-LIMIT_S: Final = 45.0  # then the promises are judged as things stand
-LOOK_S: Final = 0.25
+LIMIT_S: Final = 45.0  # for one scene; then the promises are judged as things stand
 SETTLE_S: Final = 0.3  # a claim that was on its way when its worker died has landed by then
-LEAVE_S: Final = GRACE_S + 1.0  # then a worker is killed, and a promise broken
 KILL_AT: Final = 0.2  # of all jobs
 LEAVE_AT: Final = 0.5
 BUSY: Final = SLOTS // 2  # jobs in hand that make a kill or a farewell worth while
-
-Rows = dict[str, Row]
 
 
 class Story:
@@ -55,9 +52,8 @@ class Story:
         self._screen = screen
         self._orders = orders
         self._canary = canary
-        self._sent: dict[str, Order] = {}
-        self._workers: list[Child] = []
-        self._boot_ids: dict[str, Child] = {}
+        self._company = Company(children, watch, screen)
+        self._second: set[str] = set()  # the jobs of the second act
 
     async def tell(self) -> Facts:
         """Play it, and return what was seen.
@@ -67,52 +63,41 @@ class Story:
         """
         say, place = self._screen.say, self._watch.place
         say("stack", f"queues, table, bucket and model at {place.url}, in this machine only")
-        await self._watch.set_mood(MOOD)
-        say("model", MOOD_IN_WORDS)
+        await self._watch.set_mood(WELL)
         self._children.environment |= SETTINGS | {"WORKER_LEDGER__TABLE": place.table}
-        first, second = [await self._hire() for _ in range(2)]
-        await self._send()
+        first, second = [await self._company.hire() for _ in range(2)]
+        bucket = os.environ["WORKER_PAYLOADS__BUCKET"]
+        async with Client.open(place.jobs_url, place.table, bucket=bucket) as client:
+            outage = Outage(self._company, self._watch, self._screen, client, self._canary)
+            circuit = await outage.tell()
+            await self._watch.set_mood(MOOD)
+            say("model", MOOD_IN_WORDS)
+            await self._send(client)
         kill = await self._kill(first)
-        await self._hire()
+        await self._company.hire()
         drain = await self._dismiss(second)
         await self._finish()
         leaves = await self._close()
-        return await self._facts(kill, drain, leaves)
+        return await self._facts(kill, drain, leaves, circuit)
 
     # --- scenes ----------------------------------------------------------------
 
-    async def _hire(self) -> Child:
-        worker = await self._children.start(f"worker-{len(self._workers) + 1}", "run")
-        self._workers.append(worker)
-        self._screen.say(worker.name, f"starts, with {SLOTS} slots (pid {worker.pid})", GOOD)
-        return worker
-
-    async def _send(self) -> None:
-        place = self._watch.place
-        trees = [order.tree for order in self._orders for _ in range(order.times) if order.tree]
-        bucket = os.environ["WORKER_PAYLOADS__BUCKET"]
-        async with Client.open(place.jobs_url, place.table, bucket=bucket) as client:
-            outcomes = await client.submit_many(trees)
-        for outcome in outcomes:
-            if isinstance(outcome, NotSubmitted):
-                msg = f"A job was not taken: {outcome.code}, {outcome.detail}"
-                raise Trouble(msg)
-        self._sent = {order.tree["id"]: order for order in self._orders if order.tree}
-        for order in self._orders:
-            if order.body:
-                self._sent[await self._watch.send_raw(order.body)] = order
-        raw = len(self._orders) - len({outcome.job_id for outcome in outcomes})
+    async def _send(self, client: Client) -> None:
+        before = set(self._company.sent)
+        messages = await self._company.send(client, self._orders)
+        self._second = self._company.sent.keys() - before
+        raw = sum(bool(order.body) for order in self._orders)
         twice = sum(order.sort is Sort.TWICE for order in self._orders)
         self._screen.say(
             "sent",
-            f"{len(self._sent)} jobs in {len(outcomes) + raw} messages: {twice} of them twice, "
+            f"{len(self._orders)} jobs in {messages} messages: {twice} of them twice, "
             f"{raw} of them garbage",
         )
 
     async def _kill(self, worker: Child) -> Kill:
         await self._until(
             lambda rows: (
-                _done(rows) >= KILL_AT * len(self._sent) and self._in_hand(worker, rows) >= BUSY
+                self._share_done(rows) >= KILL_AT and self._company.in_hand(worker, rows) >= BUSY
             ),
             f"{worker.name} never had {BUSY} jobs in hand",
         )
@@ -120,8 +105,8 @@ class Story:
         await worker.ended()
         await asyncio.sleep(SETTLE_S)
         rows, calls = await self._watch.glance(), await self._watch.calls()
-        in_hand = {job for job, row in rows.items() if self._holds(worker, row)}
-        failed = logs.failed_calls(worker)
+        in_hand = {job for job, row in rows.items() if self._company.holds(worker, row)}
+        failed = logs.failed_calls(self._company.workers)
         kill = Kill(
             worker=worker.name,
             in_hand=frozenset(in_hand),
@@ -138,18 +123,18 @@ class Story:
     async def _dismiss(self, worker: Child) -> Leave:
         rows = await self._until(
             lambda rows: (
-                _done(rows) >= LEAVE_AT * len(self._sent) and self._in_hand(worker, rows) >= BUSY
+                self._share_done(rows) >= LEAVE_AT and self._company.in_hand(worker, rows) >= BUSY
             ),
             f"{worker.name} had less than {BUSY} jobs in hand when it was to leave",
         )
-        in_hand = self._in_hand(worker, rows)
+        in_hand = self._company.in_hand(worker, rows)
         self._screen.say(
             "SIGTERM",
             f"{worker.name} is asked to leave, with {in_hand} jobs in hand and {GRACE_S:g} s",
             BAD,
         )
-        leaving = asyncio.create_task(self._leave(worker, in_hand))
-        await self._hire()
+        leaving = asyncio.create_task(self._company.leave(worker, in_hand))
+        await self._company.hire()
         leave = await leaving
         self._screen.say(
             worker.name, f"has left after {leave.took_s:.1f} s, exit code {leave.exit_code}", GOOD
@@ -157,36 +142,38 @@ class Story:
         return leave
 
     async def _finish(self) -> None:
-        while True:
-            depth = await self._watch.depth()
-            rows = await self._look(depth)
-            if self._sent.keys() <= {job for job, row in rows.items() if row.final} and not any(
-                depth.values()
-            ):
-                self._screen.say("finished", "every job has its record, and no queue a message")
-                return
-            if self._screen.elapsed_s > LIMIT_S:
+        until_s = self._screen.elapsed_s + LIMIT_S
+        while not self._company.is_over(*await self._company.look()):
+            if self._screen.elapsed_s > until_s:
                 self._screen.say("time over", "not every job is finished", BAD)
                 return
             await asyncio.sleep(LOOK_S)
+        self._screen.say("finished", "every job has its record, and no queue a message")
 
     async def _close(self) -> tuple[Leave, ...]:
-        here = [worker for worker in self._workers if worker.wanted]
         rows = await self._watch.glance()
         leaves = await asyncio.gather(
-            *(self._leave(worker, self._in_hand(worker, rows)) for worker in here)
+            *(
+                self._company.leave(worker, self._company.in_hand(worker, rows))
+                for worker in self._company.here
+            )
         )
         names = " and ".join(leave.worker for leave in leaves)
         codes = ", ".join(str(leave.exit_code) for leave in leaves)
         self._screen.say("SIGTERM", f"{names} have left, exit codes {codes}")
         return tuple(leaves)
 
-    async def _facts(self, kill: Kill, drain: Leave, leaves: tuple[Leave, ...]) -> Facts:
+    async def _facts(
+        self, kill: Kill, drain: Leave, leaves: tuple[Leave, ...], circuit: Circuit
+    ) -> Facts:
         rows, left = await self._watch.ledger(), await self._watch.depth()
         letters = await self._watch.take_letters()
-        phrases = [self._canary, *{o.answer.split()[0] for o in self._orders if o.answer}]
+        phrases = [
+            self._canary,
+            *{o.answer.split()[0] for o in self._company.sent.values() if o.answer},
+        ]
         return Facts(
-            orders=self._sent,
+            orders=self._company.sent,
             rows=rows,
             looks=self._watch.looks,
             rewritten=frozenset(self._watch.rewritten),
@@ -197,23 +184,12 @@ class Story:
             drain=drain,
             leaves=leaves,
             grace_s=GRACE_S,
-            logs=logs.read(self._workers, phrases),
+            circuit=circuit,
+            logs=logs.read(self._company.workers, phrases),
             took_s=self._screen.elapsed_s,
         )
 
     # --- small change ----------------------------------------------------------
-
-    async def _leave(self, worker: Child, in_hand: int) -> Leave:
-        began = self._screen.elapsed_s
-        worker.end(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                code = await worker.ended()
-        except TimeoutError:
-            worker.end(signal.SIGKILL)
-            code = await worker.ended()
-        took_s = self._screen.elapsed_s - began
-        return Leave(worker=worker.name, exit_code=code, took_s=took_s, in_hand=in_hand)
 
     async def _until(self, moment: Callable[[Rows], bool], otherwise: str) -> Rows:
         """Look until the moment has come.
@@ -221,49 +197,16 @@ class Story:
         Raises:
             Trouble: It did not come in time, or a process has ended by itself.
         """
+        until_s = self._screen.elapsed_s + LIMIT_S
         while True:
-            rows = await self._look(await self._watch.depth())
+            rows, _ = await self._company.look()
             if moment(rows):
                 return rows
-            if self._screen.elapsed_s > LIMIT_S or _done(rows) == len(self._sent):
+            if self._screen.elapsed_s > until_s or self._share_done(rows) >= 1:
                 msg = f"{otherwise}: is this machine very busy?"
                 raise Trouble(msg)
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self, depth: dict[str, int]) -> Rows:
-        self._children.check()
-        for worker in self._workers:
-            if worker not in self._boot_ids.values() and (boot := logs.boot_id(worker)):
-                self._boot_ids[boot] = worker
-        rows, calls = await self._watch.glance(), await self._watch.calls()
-        self._screen.show(
-            View(
-                done=_done(rows),
-                jobs=len(self._sent),
-                slots=SLOTS,
-                desks=tuple(self._desk(worker, rows) for worker in self._workers),
-                depth=depth,
-                calls=calls.total,
-            )
-        )
-        return rows
-
-    def _desk(self, worker: Child, rows: Rows) -> Desk:
-        if worker.exit_code is not None:
-            state = "has left" if worker.exit_code == 0 else "is dead"
-            return Desk(name=worker.name, pid=worker.pid, state=state, in_hand=None)
-        state = "leaves"
-        if worker.wanted:
-            state = "works" if worker in self._boot_ids.values() else "starts"
-        in_hand = self._in_hand(worker, rows)
-        return Desk(name=worker.name, pid=worker.pid, state=state, in_hand=in_hand)
-
-    def _in_hand(self, worker: Child, rows: Rows) -> int:
-        return sum(self._holds(worker, row) for row in rows.values())
-
-    def _holds(self, worker: Child, row: Row) -> bool:
-        return row.state == "running" and self._boot_ids.get(row.owner) is worker
-
-
-def _done(rows: Rows) -> int:
-    return sum(row.final for row in rows.values())
+    def _share_done(self, rows: Rows) -> float:
+        """How much of the second act's work is done."""
+        return sum(job in rows and rows[job].final for job in self._second) / len(self._second)

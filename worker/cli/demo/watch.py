@@ -1,10 +1,11 @@
-"""What can be seen from outside: the ledger by Scan, the queues, the model's own count.
+"""What can be seen from outside: both tables by Scan, the queues, the model's own count.
 
 Plain SDK calls and no code of the worker's, so that a mistake of the worker's is
 not repeated here. All endpoints come from the environment.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ import orjson
 from aiobotocore.session import get_session
 from pydantic import TypeAdapter
 
+from worker.cli.demo.circuit import Count, Turn
 from worker.cli.demo.facts import Calls, Letter, Row
 from worker.local.control import PREFIX, MoodOrder, MoodsOrder
 from worker.local.moods import Mood
 
 STREAM: Final = "ConverseStream"
+_HISTORY: Final = "#history#"
 # A glance leaves out the results, which are most of an item.
 _GLANCE: Final = {
     "ProjectionExpression": "#job, #state, #owner, #fence, #finished_at",
@@ -35,6 +38,7 @@ class Place:
 
     url: str
     table: str
+    breakers: str
     jobs_url: str
     parked_url: str
     dead_url: str
@@ -80,6 +84,18 @@ class Watch:
             streamed=sum(t["calls"] for t in seen["by_target"] if t["operation"] == STREAM),
         )
 
+    async def count(self, zero_at: float) -> Count:
+        """The model's count now; `zero_at` is when the story began, seconds since 1970."""
+        calls = await self.calls()
+        # Taken after the answer: whatever it does not count began later than it says.
+        return Count(time.time() - zero_at, calls.total, calls.failed)
+
+    async def turns(self, zero_at: float) -> tuple[Turn, ...]:
+        """The history of every circuit, as the breakers' table tells it."""
+        items = await self._items(self.place.breakers, {})
+        rows = [item for item in items if _HISTORY in item["pk"]["S"]]
+        return tuple(sorted((_turn(row, zero_at) for row in rows), key=lambda t: t.version))
+
     async def glance(self) -> dict[str, Row]:
         """The ledger without its results; notes final records that have changed."""
         return await self._scan(_GLANCE)
@@ -118,18 +134,8 @@ class Watch:
         return message_id
 
     async def _scan(self, what: Mapping[str, Any]) -> dict[str, Row]:
-        rows: dict[str, Row] = {}
-        after: dict[str, Any] = {}
-        while True:
-            page = await self.dynamodb.scan(
-                TableName=self.place.table, ConsistentRead=True, **what, **after
-            )
-            for item in page["Items"]:
-                row = _row(item)
-                rows[row.job] = row
-            if "LastEvaluatedKey" not in page:
-                break
-            after = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        items = await self._items(self.place.table, what)
+        rows = {row.job: row for row in map(_row, items)}
         self.looks += 1
         for job, row in rows.items():
             if self._versions.get(job, row.version) != row.version:
@@ -138,6 +144,16 @@ class Watch:
                 self._versions.setdefault(job, row.version)
         return rows
 
+    async def _items(self, table: str, what: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        items: list[Mapping[str, Any]] = []
+        after: dict[str, Any] = {}
+        while True:
+            page = await self.dynamodb.scan(TableName=table, ConsistentRead=True, **what, **after)
+            items += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return items
+            after = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
     async def _count(self, url: str) -> int:
         kinds = ("", "NotVisible", "Delayed")
         names = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
@@ -145,9 +161,30 @@ class Watch:
         return sum(int(answer["Attributes"][name]) for name in names)
 
 
+def _text(item: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """An attribute's value, whatever its type; "" if there is none."""
+    return "".join(str(value) for value in item.get(name, {}).values())
+
+
+def _turn(item: Mapping[str, Mapping[str, Any]], zero_at: float) -> Turn:
+    """A row of history. The key is `<service>#history#<breaker>` and the version."""
+    return Turn(
+        breaker=item["pk"]["S"].partition(_HISTORY)[2],
+        version=int(item["sk"]["S"]),
+        old=_text(item, "old"),
+        new=_text(item, "new"),
+        share=float(_text(item, "share")),
+        round=int(_text(item, "round")),
+        rest_s=float(_text(item, "cooldown_s")),
+        why=_text(item, "why"),
+        by=_text(item, "by"),
+        at_s=float(_text(item, "at")) - zero_at,
+    )
+
+
 def _row(item: Mapping[str, Mapping[str, Any]]) -> Row:
     def text(name: str) -> str:
-        return "".join(str(value) for value in item.get(name, {}).values())
+        return _text(item, name)
 
     return Row(
         job=item["job"]["S"],
@@ -155,6 +192,8 @@ def _row(item: Mapping[str, Mapping[str, Any]]) -> Row:
         owner=text("owner"),
         version=(text("state"), text("fence"), text("finished_at")),
         reason=text("reason"),
+        charged=int(text("attempts") or 0),
+        parks=int(text("parks") or 0),
         interruptions=int(text("interruptions") or 0),
         crashes=int(text("crashes") or 0),
         envelope=orjson.loads(item["result"]["B"]) if "result" in item else {},

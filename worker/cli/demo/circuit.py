@@ -1,0 +1,157 @@
+"""What was seen of the fleet's circuit, as values.
+
+The turns are rows of the breakers' table, and the counts are the model's own. Both
+carry the story's time: the stack and the workers share one host, and so one clock.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+CLOSED, OPEN, HALF_OPEN, RAMP = "closed", "open", "half_open", "ramp"
+# A row is written just after its turn, and nobody calls just before one: this makes
+# sure that what the turn allowed is not counted as made before it.
+MARGIN_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One change of the circuit, as the breakers' table tells it.
+
+    Attributes:
+        version: Grows with every write; it names the row.
+        round: Number of the latest round of probes.
+        rest_s: How long an open circuit was to rest.
+        by: Who wrote it.
+    """
+
+    breaker: str
+    version: int
+    old: str
+    new: str
+    share: float
+    round: int
+    rest_s: float
+    why: str
+    by: str
+    at_s: float
+
+    @property
+    def words(self) -> str:
+        """What the circuit is after it."""
+        match self.new:
+            case "open":
+                return f"open, rests {self.rest_s:.1f} s"
+            case "half_open":
+                return f"half-open, round {self.round}"
+            case "ramp":
+                return f"ramp, {self.share * 100:.0f} % of the slots"
+            case _:
+                return self.new
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The model's own count at one moment: calls begun, and calls ended badly."""
+
+    at_s: float
+    calls: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """From one turn to the next: `calls` reached the model in this time."""
+
+    turn: Turn
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bout:
+    """One trouble of the model's, from when it began to when the model was well again."""
+
+    began_s: float
+    ended_s: float
+    calls: int
+    failed: int
+
+    @property
+    def took_s(self) -> float:
+        """How long it lasted."""
+        return self.ended_s - self.began_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """All that was seen of it.
+
+    Attributes:
+        turns: In the order of their versions.
+        counts: In the order of time.
+        probes: What one round may ask for.
+        ramp: The shares that lead back, by the policy.
+        failed_by: Failed calls of the outage that each worker tells of.
+        stopped_s: When each worker told of its last one before the first round.
+    """
+
+    turns: tuple[Turn, ...]
+    counts: tuple[Count, ...] = field(repr=False)
+    brownout: Bout
+    outage: Bout
+    probes: int
+    ramp: tuple[float, ...]
+    failed_by: Mapping[str, int]
+    stopped_s: Mapping[str, float]
+
+    @property
+    def trips(self) -> list[Turn]:
+        """Turns from closed to open."""
+        return [turn for turn in self.turns if turn.old == CLOSED and turn.new == OPEN]
+
+    @property
+    def early(self) -> list[Turn]:
+        """Turns before the outage: nothing should have been changed by then."""
+        return [turn for turn in self.turns if turn.at_s < self.outage.began_s]
+
+    @property
+    def shape(self) -> list[tuple[str, float]]:
+        """The states and shares that it went through, in order."""
+        return [(turn.new, turn.share) for turn in self.turns]
+
+    def spells(self) -> list[Spell]:
+        """What reached the model after each turn; after the last one, until all was over."""
+        return [
+            Spell(turn=turn, calls=self._calls_at(after) - self._calls_at(turn))
+            for turn, after in _with_next(self.turns)
+        ]
+
+    @property
+    def exposed(self) -> int:
+        """Calls of the outage that reached the model before the circuit opened."""
+        limit = self._calls_at(self.turns[0] if self.turns else None)
+        return limit - self._counted(self.outage.began_s)
+
+    def rounds(self) -> list[Spell]:
+        """The rounds of probes. A rest after a round is counted to it: nobody may call."""
+        limits = [turn for turn in self.turns if turn.new in (HALF_OPEN, RAMP)]
+        return [
+            Spell(turn=turn, calls=self._calls_at(after) - self._calls_at(turn))
+            for turn, after in _with_next(tuple(limits))
+            if turn.new == HALF_OPEN
+        ]
+
+    def _calls_at(self, turn: Turn | None) -> int:
+        if turn is None:
+            return self.counts[-1].calls
+        margin_s = MARGIN_S if turn.new == HALF_OPEN else 0.0
+        return self._counted(turn.at_s - margin_s)
+
+    def _counted(self, at_s: float) -> int:
+        before = [count.calls for count in self.counts if count.at_s <= at_s]
+        return before[-1] if before else 0
+
+
+def _with_next(turns: tuple[Turn, ...]) -> Iterator[tuple[Turn, Turn | None]]:
+    return pairwise((*turns, None))  # type: ignore[arg-type]
