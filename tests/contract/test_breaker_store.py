@@ -245,6 +245,11 @@ def test_a_seat_is_kept_by_its_holder_and_taken_by_who_saw_it_last(stage: str) -
 
         assert await store.seats() == [taken]
 
+        left = replace(taken, holder="", beat=4, votes={})
+        assert await store.sit(left, taken)
+        assert await store.seats() == [left]
+        assert await store.sit(replace(mine, beat=5), left), "a seat given back is free"
+
     on_breaker_store(stage, main)
 
 

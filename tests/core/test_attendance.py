@@ -1,4 +1,4 @@
-from worker.core.attendance import FRESH_S, LAPSE_S, Attendance
+from worker.core.attendance import FRESH_S, LAPSE_S, PRESENT_S, Attendance
 from worker.core.jury import Seat, Vote
 
 BAD = Vote(stage=0, calls=10, failures=10)
@@ -21,12 +21,12 @@ def test_a_bad_vote_counts_only_while_its_beat_moves() -> None:
     assert (first, second, later) == ([], [BAD], [])
 
 
-def test_a_good_vote_counts_as_long_as_its_seat_is_held() -> None:
+def test_a_good_vote_counts_as_long_as_its_holder_is_present() -> None:
     jury = Attendance()
     jury.note([seat(vote=GOOD)], now=0.0)
 
-    assert jury.votes("model-a", now=LAPSE_S - 0.1) == [GOOD]
-    assert jury.votes("model-a", now=LAPSE_S) == []
+    assert jury.votes("model-a", now=PRESENT_S) == [GOOD]
+    assert jury.votes("model-a", now=PRESENT_S + 0.1) == []
     assert jury.votes("model-b", now=0.0) == []
 
 
@@ -66,3 +66,21 @@ def test_a_seat_that_is_read_no_more_is_no_more() -> None:
 
     assert jury.seat(0) is None
     assert [one.number for one in jury.held(1.0)] == [1]
+
+
+def test_who_was_killed_is_not_waited_for_but_keeps_its_seat_a_little_longer() -> None:
+    jury = Attendance()
+    jury.note([seat(0, holder="killed"), seat(1)], now=0.0)
+    jury.note([seat(0, holder="killed"), seat(1, beat=2)], now=15.0)
+
+    assert [one.number for one in jury.present(PRESENT_S + 0.1)] == [1]
+    assert [one.number for one in jury.held(PRESENT_S + 0.1)] == [0, 1]
+
+
+def test_a_seat_that_was_given_back_is_nobodys() -> None:
+    jury = Attendance()
+
+    jury.note([seat(0, holder=""), seat(1)], now=0.0)
+
+    assert [one.number for one in jury.held(0.0)] == [1]
+    assert jury.seat(0) == seat(0, holder=""), "who takes it must say what was there"

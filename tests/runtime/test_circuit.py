@@ -118,6 +118,35 @@ def test_calls_that_hang_do_not_keep_a_worker_with_free_slots_from_probing() -> 
     assert statuses["answered"] == 100 - hanging
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_workers_that_left_do_not_keep_the_others_from_opening(*, killed: bool) -> None:
+    world = world_with()
+    world.model.mood = down_between(30.0, 70.0)
+
+    async def main() -> list[LivingWorker]:
+        gone = employed(world, 3)
+        await asyncio.sleep(5)
+        for worker in gone:
+            await (worker.crash() if killed else worker.drain())
+        workers = [
+            LivingWorker(world, f"new-{n}", seed=n, rules={"policies": {"model-a": POLICY}})
+            for n in range(2)
+        ]
+        await steady(world, 400, 0.2)
+        await until_quiet(world, within_s=900)
+        for worker in workers:
+            await worker.drain()
+        return workers
+
+    workers = in_virtual_time(main())
+
+    assert ("closed", "open") in fleet_moves(workers)
+    assert world.breakers is not None
+    holders = {seat.holder for seat in world.breakers.seats.values()}
+    assert holders <= {"", "w0", "w1", "w2"}, "who drains gives its seat back"
+    assert world.statuses() == {"answered": 400}
+
+
 def test_an_open_circuit_leaves_jobs_in_the_queue() -> None:
     world = world_with()
     world.model.mood = down_between(0.0, 1e9)

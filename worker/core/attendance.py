@@ -2,7 +2,8 @@
 
 Clocks of hosts differ, so nobody says when a vote was cast. A seat's beat grows with
 every publication; whoever looks twice sees on its own clock whether it moved. A seat
-that stands still for long has lapsed. A vote that speaks against the target counts
+that stands still for long has lapsed; already before that nobody waits for its vote,
+or the seats of those who were killed would make a quorum that nobody can reach. A vote that speaks against the target counts
 only while its beat moves, for a worker under suspicion publishes every second: what
 a worker said before it died or fell silent opens nothing.
 """
@@ -14,6 +15,7 @@ from worker.core.jury import Seat, Vote
 
 CALM_S: Final = 15.0  # how often a seat is published when all is well
 LAPSE_S: Final = 3 * CALM_S
+PRESENT_S: Final = 1.2 * CALM_S + 2.0  # the longest pause between two calm beats, and the reading
 FRESH_S: Final = 4.0
 
 
@@ -49,7 +51,13 @@ class Attendance:
     def held(self, now: float) -> list[Seat]:
         """Seats that somebody holds."""
         lapsed = self.lapsed(now)
-        return [seat for number, seat in self._seats.items() if number not in lapsed]
+        return [
+            seat for number, seat in self._seats.items() if seat.holder and number not in lapsed
+        ]
+
+    def present(self, now: float) -> list[Seat]:
+        """Seats whose holder has shown that it lives: they make the quorum."""
+        return [seat for seat in self.held(now) if now - self._since[seat.number] <= PRESENT_S]
 
     def seat(self, number: int) -> Seat | None:
         """A seat as it was last seen; None if nobody ever sat there."""
@@ -58,7 +66,7 @@ class Attendance:
     def votes(self, breaker: str, now: float) -> list[Vote]:
         """The votes on one breaker that may be counted."""
         found = []
-        for seat in self.held(now):
+        for seat in self.present(now):
             vote = seat.votes.get(breaker)
             if vote is None:
                 continue

@@ -46,6 +46,8 @@ LEGAL: Final = frozenset(
 
 DENIED_MAX: Final = 2  # in a row: one may be an accident of the service
 FAILED_MAX: Final = 2  # in a row: then a call that just failed is not worth another one
+NEWEST_Z: Final = 1.7  # 95 %: 12 of 12 show more than 0.8; in a long outage this is asked often
+NEWEST_MIN: Final = 12
 CUT_EVERY_S: Final = 1.0  # calls that went out together are cut for once
 _CUTS: Final = {Outcome.THROTTLED: 0.85, Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
 FULL_RETRY_S: Final = 0.5
@@ -275,8 +277,12 @@ class Breaker:
         seen = self._window.tally(now, policy.stuck_s)
         if seen.calls < policy.min_calls:
             return
+        newest = max(NEWEST_MIN, policy.min_calls)
+        calls, failures = self._window.recent(now, policy.recent_s, newest)
         if lower_bound(seen.failures, seen.calls, VOTER_Z) > policy.failure_rate:
             what = f"{seen.failures} of {seen.calls} calls failed, {seen.stuck} of them stuck"
+        elif lower_bound(failures, calls, NEWEST_Z) > policy.failure_rate:
+            what = f"{failures} of the last {calls} calls failed"
         elif (
             policy.slow_rate is not None
             and lower_bound(seen.slow, seen.calls, VOTER_Z) > policy.slow_rate

@@ -24,7 +24,6 @@ QUORUM_MIN: Final = 3
 VOTER_Z: Final = 1.28  # one vote may err in 1 of 10; the quorum does not
 POOL_Z: Final = 1.64
 POOL_MIN: Final = 10  # calls
-GOOD_MIN: Final = 5  # calls, before a vote says that all is well
 
 
 def lower_bound(bad: float, calls: float, z: float) -> float:
@@ -57,13 +56,13 @@ class Vote:
         stage: The verdict's stage when the evidence was gathered.
         calls, failures: In the whole window: those in flight among the calls, those
             stuck among the failures.
-        recent_calls, recent_failures: Calls started in the last seconds, and those of
-            them that failed.
+        recent_calls, recent_failures: The newest calls, and those of them that failed.
         successes: Calls of this stage that ended well.
         slow: Calls in the window that were slow.
         sick: The worker's own breaker is open: it calls no more, and its numbers
             are those that opened it.
-        ripe_calls, ripe_stuck: Calls that should just have ended, and those that hang.
+        ripe_calls, ripe_stuck: The newest calls that should have ended by now, and those
+            of them that have not.
     """
 
     stage: int
@@ -133,7 +132,8 @@ class Tally:
 
     Attributes:
         bad: The target is bad, beyond what a minority of faulty voters could feign.
-        good: Enough calls of this stage ended well, and it is not bad.
+        good: Enough calls of this stage ended well, no more than the policy allows failed,
+            and it is not bad.
         why: Both in a sentence, at most 200 characters.
     """
 
@@ -145,7 +145,7 @@ class Tally:
 def tally(votes: Sequence[Vote], live: int, policy: BreakerPolicy) -> Tally:
     """Count the votes on one breaker.
 
-    Bad by majority: at least half of those who can judge, and 3, find it bad by
+    Bad by majority: at least half of those who made calls, and 3, find it bad by
     themselves. Bad by pool: as many have failures to show, and their calls together,
     without the highest and lowest quarter and none weighing more than the median,
     fail surely more often than the policy allows. In both, fewer faulty voters than
@@ -153,7 +153,7 @@ def tally(votes: Sequence[Vote], live: int, policy: BreakerPolicy) -> Tally:
 
     Args:
         votes: Those of live seats for the verdict's own stage.
-        live: How many seats are held; with fewer than 3 all of them are the quorum.
+        live: How many there are; with fewer than 3 all of them are the quorum.
         policy: The thresholds.
     """
     whole = [(vote.calls, vote.failures, vote.sick) for vote in votes]
@@ -173,22 +173,24 @@ def tally(votes: Sequence[Vote], live: int, policy: BreakerPolicy) -> Tally:
     if found is None and policy.slow_rate is not None:
         slow = [(vote.calls, vote.slow, False) for vote in votes]
         found = _bad(slow, quorum_min, policy.slow_rate, "slow")
-    successes = sum(vote.successes for vote in votes)
+    successes, failures = sum(vote.successes for vote in votes), sum(f for _, f, _ in whole)
     why = found or f"{successes} calls of {len(votes)} voters ended well"
-    return Tally(bad=found is not None, good=not found and successes >= policy.ramp_calls, why=why)
+    earned = successes >= policy.ramp_calls and failures <= policy.failure_rate * (
+        failures + successes
+    )
+    return Tally(bad=found is not None, good=earned and not found, why=why)
 
 
 def _bad(
     counts: Sequence[tuple[int, int, bool]], quorum_min: int, rate: float, what: str
 ) -> str | None:
-    bad = good = 0
-    for calls, failures, sick in counts:
-        if sick or (calls > 1 and lower_bound(failures, calls, VOTER_Z) > rate):
-            bad += 1
-        elif calls >= GOOD_MIN:
-            good += 1
-    if bad >= max(quorum_min, (bad + good + 1) // 2):
-        return f"{bad} of {bad + good} voters find it bad ({what})"
+    seeing = [count for count in counts if count[0] > 0 or count[2]]
+    bad = sum(
+        sick or (calls > 1 and lower_bound(failures, calls, VOTER_Z) > rate)
+        for calls, failures, sick in seeing
+    )
+    if bad >= max(quorum_min, (len(seeing) + 1) // 2):
+        return f"{bad} of {len(seeing)} voters find it bad ({what})"
     return _bad_by_pool(counts, quorum_min, rate, what)
 
 
@@ -229,7 +231,7 @@ def finding(
     Args:
         verdict: As the caller knows it.
         votes: Of live seats, for any stage; only those for the verdict's own count.
-        live: How many seats are held.
+        live: How many live seats there are.
         policy: The breaker's policy.
         roll: An even draw from [0, 1), for the cooldown's jitter.
         calm_s: How long the caller has seen the breaker closed.

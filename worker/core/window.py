@@ -210,23 +210,27 @@ class Window:
             stuck=stuck,
         )
 
-    def recent(self, now: float, recent_s: float) -> tuple[int, int]:
-        """Calls started in the last `recent_s` seconds, and those of them that failed."""
+    def recent(self, now: float, recent_s: float, calls_min: int = 0) -> tuple[int, int]:
+        """The newest calls, and those of them that failed.
+
+        Those that started in the last `recent_s` seconds, and earlier ones as well until
+        they are `calls_min`.
+        """
         if now >= self.turns_at:
             self.turn(now)
         calls = failures = 0
         for one in (self.current, *reversed(self._slices)):
-            if now - one.since > recent_s:
+            if now - one.since > recent_s and calls >= calls_min:
                 break
             calls += one.calls
             failures += one.failures
         return calls, failures
 
     def ripe(self, now: float, stuck_s: float) -> tuple[int, int]:
-        """Calls of the newest slice that is past the limit, and those of them that are stuck.
+        """Calls of the newest slice that is past the limit, and those of them that hang.
 
-        Where none of them has ended, the slices before it count as well, as far back as
-        nothing ended. So calls that ended well before a service hung do not hide that.
+        Where none of them ended, the slices before it count as well, as far back as none
+        did. So calls that ended before the service began to hang do not hide it.
         """
         if now >= self.turns_at:
             self.turn(now)

@@ -6,6 +6,8 @@ suspicion    publishes once a second
 its own vote speaks against the target, or a ramp goes on: counts the votes
 """
 
+import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -36,6 +38,7 @@ class Juror:
     Attributes:
         due: When there is something to do, on the loop's clock.
         fleet_size: About how many workers there are.
+        gone: Set when a juror that leaves has given its seat back.
     """
 
     def __init__(
@@ -59,6 +62,13 @@ class Juror:
         self._counted_at = 0.0
         self.due = 0.0
         self.fleet_size = 1.0
+        self._leaves = False
+        self.gone = asyncio.Event()
+
+    def leave(self) -> None:
+        """Give the seat back at the next turn, and take none again."""
+        self._leaves = True
+        self.due = 0.0
 
     @property
     def seated(self) -> bool:
@@ -71,6 +81,9 @@ class Juror:
         Raises:
             Unavailable: The store could not be asked.
         """
+        if self._leaves:
+            await self._give_back()
+            return
         if self._seat is None:
             if now + TICK_S >= self.due:
                 await self._look(now)
@@ -110,6 +123,15 @@ class Juror:
                 gate.seat(now, juror=True)
         else:
             self.due = now + self._spread(ALARM_S)  # somebody was faster; others may be free
+
+    async def _give_back(self) -> None:
+        """Leave the seat empty: nobody should wait for a vote of ours."""
+        self.due = math.inf
+        if (old := self._seat) is not None:
+            self._seat = None
+            empty = Seat(number=old.number, holder="", lot=old.lot, beat=old.beat + 1)
+            await self._orders.ask(self._store.sit(empty, old))
+        self.gone.set()
 
     async def _publish(self, old: Seat, now: float) -> None:
         seat = Seat(
@@ -158,12 +180,11 @@ class Juror:
         if now - self._counted_at >= ALARM_S / 2:
             self._counted_at = now
             self._attendance.note(await self._orders.ask(self._store.seats()), now)
-        held = self._attendance.held(now)
-        self.fleet_size = fleet_size(held)
+        self.fleet_size = fleet_size(self._attendance.held(now))
         order = finding(
             gate.verdict,
             self._attendance.votes(gate.local.name, now),
-            len(held),
+            len(self._attendance.present(now)),
             gate.policy,
             roll=self._roll(),
             calm_s=gate.calm_s(now),

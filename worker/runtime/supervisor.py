@@ -143,6 +143,8 @@ class Supervisor:
                     fuse.reschedule(stopped_at + grace_s - firm_s / 4)
                     firm = loop.call_at(stopped_at + grace_s - firm_s, self._cut_all)
                     self._quiet()
+                    if self.syncer is not None:
+                        await self.syncer.leave()
                     if self._scale_in is not None:
                         await self._scale_in.drop()
                 await self._acks.flush()

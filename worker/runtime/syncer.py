@@ -25,7 +25,7 @@ from worker.core.verdict import Mode, State, Verdict, is_behind
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 from worker.runtime.gates import Gates
 from worker.runtime.juror import ALARM_S, SPREAD, TICK_S, Juror
-from worker.runtime.orders import Orders
+from worker.runtime.orders import ASK_S, Orders
 from worker.runtime.tickets import FleetTickets
 
 CALM_S: Final = 15.0
@@ -102,6 +102,19 @@ class Syncer:
             except Unavailable as error:
                 self._lost(error, "sync")
 
+    async def leave(self) -> None:
+        """Leave the jury, so that nobody waits for our vote; what we know is kept in step.
+
+        Never raises, and takes two seconds at most: a seat also lapses by itself.
+        """
+        self._juror.leave()
+        self._alarm.set()
+        try:
+            async with asyncio.timeout(ASK_S):
+                await self._juror.gone.wait()
+        except TimeoutError:
+            return
+
     async def _next(self) -> None:
         """Wait for the next thing to do: by the clock, or because something happened."""
         if self._fails:
@@ -115,7 +128,7 @@ class Syncer:
         except TimeoutError:
             return
         self._alarm.clear()
-        if not self._tickets.pending:
+        if not self._tickets.pending and self._juror.due > self._now():
             # What failed is looked at once, but not more often than once a second.
             self._read_due = min(self._read_due, max(self._now(), self._read_at + ALARM_S))
             await asyncio.sleep(max(0.0, self._read_due - self._now()))
