@@ -240,6 +240,18 @@ class Stage:
         worker.wait_for("worker.started")
         return worker
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command as an operator does, with the settings of the stack."""
+        return subprocess.run(
+            [sys.executable, "-m", "worker", *arguments],
+            cwd=self.folder,
+            env=_CLEAN | self.variables,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=False,
+        )
+
     # --- queues -------------------------------------------------------------------
 
     def make_queue(self, name: str) -> str:

@@ -121,7 +121,7 @@ def test_calls_that_hang_do_not_keep_a_worker_with_free_slots_from_probing() -> 
 @pytest.mark.parametrize("killed", [True, False])
 def test_workers_that_left_do_not_keep_the_others_from_opening(*, killed: bool) -> None:
     world = world_with()
-    world.model.mood = down_between(30.0, 70.0)
+    world.model.mood = down_between(12.0, 40.0)
 
     async def main() -> list[LivingWorker]:
         gone = employed(world, 3)

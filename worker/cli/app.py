@@ -6,7 +6,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,11 @@ app = typer.Typer(
 )
 local = typer.Typer(no_args_is_help=True, help="The embedded stack: no account, no Docker.")
 app.add_typer(local, name="local")
+breaker = typer.Typer(
+    no_args_is_help=True,
+    help="The fleet's circuit: look at it, take it over for a time, tune it.",
+)
+app.add_typer(breaker, name="breaker")
 
 Config = Annotated[
     Path | None,
@@ -27,6 +32,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QueueUrl = Annotated[str | None, typer.Option(help="The jobs queue, instead of the settings' own.")]
 Table = Annotated[str | None, typer.Option(help="The ledger, instead of the settings' own.")]
 Bucket = Annotated[str | None, typer.Option(help="The bucket for large requests and answers.")]
+
+Breaker = Annotated[str, typer.Argument(metavar="NAME", help="A breaker, as `show` names it.")]
+Lasting = Annotated[
+    str, typer.Option("--for", metavar="TIME", help="How long: 90s, 30m, 2h, 1d; at most 7d.")
+]
+Reason = Annotated[str, typer.Option(help="Why, for everybody who looks; at most 200 characters.")]
+Author = Annotated[str | None, typer.Option(help="Who orders it. [default: the user]")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be; change nothing.")]
+Look = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Look twice at the jury, to leave out workers that are gone: 20s."
+    ),
+]
 
 
 @app.command()
@@ -131,6 +150,148 @@ def up(
     from worker.cli.local import up as body
 
     raise typer.Exit(body(port))
+
+
+@breaker.command("show")
+def breaker_show(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Breakers; all by default.")
+    ] = None,
+    *,
+    why: Annotated[
+        bool, typer.Option("--why", help="The evidence, the writer, the votes.")
+    ] = False,
+    look: Look = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say how breakers stand; exit 1 unless each is closed and none is held open."""
+    from worker.cli.breaker import show as body
+
+    why = why or look is not None
+    raise typer.Exit(body(config, names or (), why=why, lasting=look, as_json=as_json))
+
+
+@breaker.command("hold-open")
+def breaker_hold_open(
+    name: Breaker,
+    *,
+    lasting: Lasting,
+    reason: Reason,
+    author: Author = None,
+    dry_run: DryRun = False,
+    look: Look = None,
+    config: Config = None,
+) -> None:
+    """Let no call pass, not even a probe, for a time."""
+    how = {"lasting": lasting, "reason": reason, "author": author, "dry": dry_run}
+    _hold(name, "hold_open", config, look=look, **how)
+
+
+@breaker.command("hold-closed")
+def breaker_hold_closed(
+    name: Breaker,
+    *,
+    lasting: Lasting,
+    reason: Reason,
+    author: Author = None,
+    dry_run: DryRun = False,
+    config: Config = None,
+) -> None:
+    """Let every call pass, whatever fails, for a time."""
+    how = {"lasting": lasting, "reason": reason, "author": author, "dry": dry_run}
+    _hold(name, "hold_closed", config, look=None, **how)
+
+
+@breaker.command("observe")
+def breaker_observe(
+    name: Breaker,
+    *,
+    lasting: Lasting,
+    reason: Reason,
+    author: Author = None,
+    dry_run: DryRun = False,
+    config: Config = None,
+) -> None:
+    """Let the fleet decide, and every call pass all the same, for a time."""
+    how = {"lasting": lasting, "reason": reason, "author": author, "dry": dry_run}
+    _hold(name, "observe", config, look=None, **how)
+
+
+def _hold(name: str, mode: str, config: Path | None, *, look: str | None, **how: Any) -> None:
+    from worker.cli.breaker import hold as body
+    from worker.core.verdict import Mode
+
+    raise typer.Exit(body(config, name, Mode(mode), look=look, **how))
+
+
+@breaker.command("auto")
+def breaker_auto(
+    name: Breaker,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for everybody who looks.")] = "",
+    author: Author = None,
+    dry_run: DryRun = False,
+    config: Config = None,
+) -> None:
+    """End what an operator ordered: the fleet decides again."""
+    from worker.cli.breaker import auto as body
+
+    raise typer.Exit(body(config, name, author=author, reason=reason, dry=dry_run))
+
+
+@breaker.command("history")
+def breaker_history(
+    name: Annotated[str | None, typer.Argument(help="A breaker; all by default.")] = None,
+    *,
+    most: Annotated[int, typer.Option(help="So many rows, 1 to 100.")] = 20,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Print what changed, who changed it, and why; the newest first."""
+    from worker.cli.breaker import history as body
+
+    raise typer.Exit(body(config, name, most=most, as_json=as_json))
+
+
+@breaker.command("policy")
+def breaker_policy(
+    name: Annotated[str | None, typer.Argument(help="A breaker; all by default.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--every", help="Change it for every breaker.")] = False,
+    put: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KNOB=VALUE", help="A value for the store; repeatable."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--unset", metavar="KNOB", help="Leave it to the settings; repeatable."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; required with --set or --unset.")] = "",
+    author: Author = None,
+    dry_run: DryRun = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Print when circuits open and how they recover, and where each value comes from.
+
+    With --set or --unset, change it for the running fleet.
+    """
+    from worker.cli.breaker import policy as body
+
+    raise typer.Exit(
+        body(
+            config,
+            name,
+            every=every,
+            put=put or (),
+            drop=drop or (),
+            author=author,
+            reason=reason,
+            dry=dry_run,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 Clocks of hosts differ, so nobody says when a vote was cast. A seat's beat grows with
 every publication; whoever looks twice sees on its own clock whether it moved. A seat
-that stands still for long has lapsed; already before that nobody waits for its vote,
-or the seats of those who were killed would make a quorum that nobody can reach. A vote that speaks against the target counts
-only while its beat moves, for a worker under suspicion publishes every second: what
-a worker said before it died or fell silent opens nothing.
+that stands still for long has lapsed. Already before that nobody waits for its vote,
+or the seats of those who were killed would make a quorum that nobody can reach.
+
+A vote that speaks against the target counts only while its beat moves, for a worker
+under suspicion publishes every second: what a worker said before it died or fell
+silent opens nothing.
 """
 
 from collections.abc import Sequence
