@@ -242,7 +242,7 @@ class Stage:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command as an operator does, with the settings of the stack."""
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603  (our own program)
             [sys.executable, "-m", "worker", *arguments],
             cwd=self.folder,
             env=_CLEAN | self.variables,

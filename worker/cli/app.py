@@ -38,7 +38,9 @@ Lasting = Annotated[
     str, typer.Option("--for", metavar="TIME", help="How long: 90s, 30m, 2h, 1d; at most 7d.")
 ]
 Reason = Annotated[str, typer.Option(help="Why, for everybody who looks; at most 200 characters.")]
-Author = Annotated[str | None, typer.Option(help="Who orders it. [default: the user]")]
+Author = Annotated[
+    str | None, typer.Option(help="Who orders it; by default the user of this shell.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be; change nothing.")]
 Look = Annotated[
     str | None,
@@ -155,7 +157,7 @@ def up(
 @breaker.command("show")
 def breaker_show(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Breakers; all by default.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Breakers; all by default.")
     ] = None,
     *,
     why: Annotated[
@@ -242,7 +244,9 @@ def breaker_auto(
 
 @breaker.command("history")
 def breaker_history(
-    name: Annotated[str | None, typer.Argument(help="A breaker; all by default.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A breaker; all by default.")
+    ] = None,
     *,
     most: Annotated[int, typer.Option(help="So many rows, 1 to 100.")] = 20,
     config: Config = None,
@@ -256,7 +260,9 @@ def breaker_history(
 
 @breaker.command("policy")
 def breaker_policy(
-    name: Annotated[str | None, typer.Argument(help="A breaker; all by default.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A breaker; all by default.")
+    ] = None,
     *,
     every: Annotated[bool, typer.Option("--every", help="Change it for every breaker.")] = False,
     put: Annotated[
