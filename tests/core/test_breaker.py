@@ -117,7 +117,7 @@ def test_after_a_recovery_the_limit_grows_with_successes() -> None:
 
     full = one.admit(4.0)
     one.settle(first, OK, 5.0)
-    for _ in range(6):
+    for _ in range(13):
         call(one, OK, 5.0)
 
     assert full == Refusal("full", 4.5)
@@ -242,9 +242,10 @@ def test_the_fleets_decision_voids_our_own() -> None:
 
     one.start_over(1.5, limit=4.0, ramping=True)
     call(one, OK, 2.0)
+    call(one, OK, 2.0)
 
     assert one.state is State.CLOSED
-    assert one.vote(7, 2.0).successes == 1
+    assert one.vote(7, 2.0).successes == 2
     assert one.room(2.0) == 5
     assert one.in_flight == 0
 

@@ -96,13 +96,23 @@ def test_a_ramp_admits_its_share_of_the_slots() -> None:
     assert one.local.in_flight == 4
 
 
-def test_a_close_gives_everything_back() -> None:
+def test_a_close_leaves_the_last_part_of_the_slots_to_be_earned() -> None:
     one = gate(RAMP, CLOSED)
 
-    assert isinstance(one.admit(10.0), Permit)
-    assert one.room(10.0) == 7
+    first = one.room(10.0)
+    for _ in range(4):
+        permit = one.admit(10.0)
+        assert isinstance(permit, Permit)
+        one.settle(permit, Outcome.SUCCESS, 10.0)
+    last = one.room(10.0)
+
+    assert (first, last) == (6, 8), "half way from the last step of the ramp"
     assert one.calm_s(15.0) == 5.0
     assert gate(OPEN).calm_s(99.0) == 0.0
+
+
+def test_who_missed_the_ramp_begins_half_way_from_its_last_step_too() -> None:
+    assert gate(OPEN, CLOSED).room(10.0) == 6
 
 
 def test_our_own_breaker_stands_behind_a_closed_verdict() -> None:

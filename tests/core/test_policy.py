@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from worker.core.policy import LEVEL_MAX, BreakerPolicy
@@ -38,3 +40,15 @@ def test_a_rest_grows_to_its_cap_with_jitter_around_it() -> None:
     assert [round(policy.rest_s(level, 0.5), 2) for level in range(5)] == [2.0, 3.0, 4.5, 6.0, 6.0]
     assert policy.rest_s(0, 0.0) == pytest.approx(1.6)
     assert policy.rest_s(LEVEL_MAX * 100, 0.999) == pytest.approx(7.2, abs=0.01)
+
+
+def test_a_whole_number_is_one_however_it_was_written() -> None:
+    policy = BreakerPolicy().changed({"probes": 3.0, "window_s": 20.0})
+
+    assert repr(policy.probes) == "3", "as it is written into records"
+    assert policy == BreakerPolicy(probes=3, window_s=20)
+
+
+def test_a_step_of_the_ramp_is_a_number() -> None:
+    with pytest.raises(ValueError, match="ramp must have steps"):
+        BreakerPolicy(ramp=(math.nan,))

@@ -51,6 +51,7 @@ NEWEST_MIN: Final = 12
 CUT_EVERY_S: Final = 1.0  # calls that went out together are cut for once
 _CUTS: Final = {Outcome.THROTTLED: 0.85, Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
 FULL_RETRY_S: Final = 0.5
+SLOW_START: Final = 0.5  # what a success adds to the limit after a recovery
 
 
 class Refusal(NamedTuple):
@@ -254,7 +255,7 @@ class Breaker:
         if outcome is Outcome.SUCCESS:
             self.successes += 1
             self._denied = self._failed = 0
-            grown = self.limit + (1.0 if self._slow_start else 0.5 / self.limit)
+            grown = self.limit + (SLOW_START if self._slow_start else 0.5 / self.limit)
             self.limit = min(float(self._slots), grown)
         elif outcome is Outcome.DENIED:
             self._denied += 1

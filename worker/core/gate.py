@@ -131,7 +131,7 @@ class Gate:
             self.seen_at = now
             if verdict.state is State.CLOSED:
                 self._calm_since = now
-            self._begin_stage(now)
+            self._begin_stage(now, known)
         self._set_plain(now)
         return True
 
@@ -161,10 +161,20 @@ class Gate:
             self.local.odds = 1.0
             self._set_plain(now)
 
-    def _begin_stage(self, now: float) -> None:
-        ramping = self.verdict.state is State.RAMP
-        limit = self._slots * self.verdict.share if ramping else self._slots
-        self.local.start_over(now, limit=max(1.0, limit), ramping=ramping)
+    def _begin_stage(self, now: float, before: Verdict) -> None:
+        """The fleet has decided something new; `before` is what we knew until now.
+
+        After a close the last part of the slots is earned by successes: not every worker
+        of the fleet fills all of them within the same second.
+        """
+        verdict, share = self.verdict, 1.0
+        if verdict.state is State.RAMP:
+            share = verdict.share
+        elif verdict.state is State.CLOSED and before.state is not State.CLOSED:
+            share = (1.0 + (before.share or self._policy.ramp[-1])) / 2
+        self.local.start_over(
+            now, limit=max(1.0, self._slots * share), ramping=verdict.state is State.RAMP
+        )
         if self.blind:  # one answer came through, and no ticket can be had yet
             self._rest_blindly(now)
 

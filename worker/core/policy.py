@@ -44,7 +44,7 @@ class BreakerPolicy:
         ValueError: A value is out of range; the message names the field.
     """
 
-    window_s: float = 30.0
+    window_s: int = 30
     window_calls: int | None = None
     min_calls: int = 8
     failure_rate: float = 0.8
@@ -72,16 +72,19 @@ class BreakerPolicy:
             if not low <= value <= high:
                 msg = f"{name} must be from {low:g} to {high:g}, not {value:g}"
                 raise ValueError(msg)
-            if name in _WHOLE and value % 1:
-                msg = f"{name} must be a whole number, not {value:g}"
-                raise ValueError(msg)
+            if name in _WHOLE:
+                if value % 1:
+                    msg = f"{name} must be a whole number, not {value:g}"
+                    raise ValueError(msg)
+                # 3.0 from somebody's JSON is 3: records hold the number of tickets as such.
+                object.__setattr__(self, name, int(value))
         for name, upper in _ORDER:
             low, high = getattr(self, name), getattr(self, upper)
             if low > high:
                 msg = f"{name} ({low:g}) must not be above {upper} ({high:g})"
                 raise ValueError(msg)
         steps = (0.0, *self.ramp, 1.0)
-        if not self.ramp or any(low >= high for low, high in pairwise(steps)):
+        if not self.ramp or not all(low < high for low, high in pairwise(steps)):
             msg = f"ramp must have steps that grow, each above 0 and below 1, not {self.ramp}"
             raise ValueError(msg)
 

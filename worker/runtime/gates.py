@@ -62,12 +62,14 @@ class Passage:
         probe_s: For a probe, how long it may take, in seconds; None for any other call.
         state: The state of the target's circuit, for the job's history.
         generation: The target's breaker's; a later one no longer counts this call.
+        since: When it was given, on the loop's clock.
     """
 
     leaves: tuple[Leave, Leave]
     probe_s: float | None
     state: State
     generation: int
+    since: float
 
 
 class Refused(Exception):
@@ -172,6 +174,7 @@ class Gates:
             probe_s=min((leave.gate.policy.probe_s for leave in probing), default=None),
             state=State.HALF_OPEN if probing else own.verdict.state,
             generation=own.local.generation,
+            since=asyncio.get_running_loop().time(),
         )
         self._out.add(passage)
         return passage
@@ -273,15 +276,18 @@ class Gates:
         return found
 
     def overhang(self, routes: Iterable[Route]) -> int:
-        """Calls for these routes that are out since before their circuit moved.
+        """Calls for these routes that hang since before their circuit moved.
 
-        Nobody counts them any more, and they must not stand in the way of a probe.
+        Nobody counts on them any more, and they must not stand in the way of a probe.
         """
+        now = asyncio.get_running_loop().time()
         names = {target.name for route in routes for target in route.targets}
-        own = [(passage, passage.leaves[1].gate.local) for passage in self._out]
+        own = [(passage, passage.leaves[1].gate) for passage in self._out]
         return sum(
-            breaker.name in names and passage.generation != breaker.generation
-            for passage, breaker in own
+            gate.local.name in names
+            and passage.generation != gate.local.generation
+            and now - passage.since >= gate.policy.stuck_s
+            for passage, gate in own
         )
 
     def suspects(self, route: Route) -> frozenset[str]:

@@ -26,6 +26,7 @@ TRIAL_S: Final = 1.0
 LOOK_IN_S: Final = 5.0
 TENANT_SEEN_S: Final = 10.0
 CIRCUIT_LOOK_S: Final = 0.5
+SCARCE_S: Final = 1.0
 REFUSED_DELAY_S: Final = 2.0
 SHARE_DELAY_S: Final = 2.0  # and up to four times more, by the dice
 
@@ -75,8 +76,8 @@ class Intake:
         rules = self._house.rules
         while not self._stop.is_set():
             scarce = (room := self._room()) < rules.slots
-            if (wait_s := self._has_to_wait(room)) > 0:
-                await self._pause(wait_s)
+            if (hold_s := self._has_to_wait(room)) > 0:
+                await self._pause(hold_s)
                 continue
             idle_share = 1 if (shares and came == 0) or self._holds.anxious else BATCH
             most = await self._reserve(min(BATCH, idle_share, room))
@@ -84,8 +85,11 @@ class Intake:
                 break
             # A queue that shares the slots waits with one of them, and only while
             # there are enough; else it looks in, and gives its slot to those who wait.
-            looks_in = scarce or (shares and (most > 1 or self._permits.free < BATCH))
-            came = await self._receive(queue, most, 0.0 if looks_in else rules.wait_s)
+            looks_in = shares and (most > 1 or self._permits.free < BATCH)
+            # Where a circuit leaves little room the queues take turns; but who only
+            # looks in never gets a probe's job while others wait for every message.
+            wait_s = min(SCARCE_S, rules.wait_s) if scarce else rules.wait_s
+            came = await self._receive(queue, most, 0.0 if looks_in and not scarce else wait_s)
             if came == BATCH and not self._stop.is_set():
                 if self._extra < rules.pollers_max - 1 and self._permits.free >= BATCH:
                     self._extra += 1
@@ -93,7 +97,7 @@ class Intake:
             elif extra:
                 break
             else:
-                await self._rest(came, most, looks_in=looks_in, scarce=scarce)
+                await self._rest(came, most, looks_in=looks_in or scarce, scarce=scarce)
         self._extra -= extra
 
     def _has_to_wait(self, room: int) -> float:
