@@ -1,0 +1,124 @@
+"""The long simulations: `python -m worker.sim fleet | outages | cost`.
+
+They print tables for `docs/breaker.md`, and exit 1 if something was not kept.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from worker.sim.experiments import FULL, Cost, Finding, cost
+from worker.sim.outages import Measured, Outage
+from worker.sim.scenarios import SCENARIOS, Scenario
+
+GOODPUT_MIN = 0.97
+FLEETS = (10, 1_000, 10_000)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the three."""
+    parser = argparse.ArgumentParser(prog="python -m worker.sim", description=__doc__)
+    parser.add_argument("what", choices=("fleet", "outages", "cost"))
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each outage")
+    parser.add_argument("--only", default="", help="names of outages, with commas between them")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args(arguments)
+    with ProcessPoolExecutor(given.processes) as pool:
+        if given.what == "fleet":
+            return _fleet(pool)
+        if given.what == "cost":
+            return _cost(pool)
+        return _outages(pool, given.seeds, frozenset(filter(None, given.only.split(","))))
+
+
+def _fleet(pool: ProcessPoolExecutor) -> int:
+    print("| Experiment | Wanted | Measured | |\n| --- | --- | --- | --- |")
+    kept = True
+    for found in pool.map(_finding, range(len(FULL))):
+        kept &= found.kept
+        mark = "kept" if found.kept else "**missed**"
+        print(f"| {found.name} | {found.wanted} | {found.measured} | {mark} |", flush=True)
+    return 0 if kept else 1
+
+
+def _finding(number: int) -> Finding:
+    return FULL[number]()
+
+
+def _cost(pool: ProcessPoolExecutor) -> int:
+    print(
+        "| Workers | Reads/s, calm | Writes/s, calm | USD a month, calm "
+        "| Reads/s, open | Writes/s, open | USD an hour, open |\n" + "| --- " * 7 + "|"
+    )
+    for one in pool.map(cost, FLEETS):
+        print(_row(one), flush=True)
+    return 0
+
+
+def _row(one: Cost) -> str:
+    cells = (
+        f"{one.workers:,}",
+        f"{one.reads_calm:,.1f}",
+        f"{one.writes_calm:.1f}",
+        f"{one.usd_a_month:,.2f}",
+        f"{one.reads_open:,.1f}",
+        f"{one.writes_open:.1f}",
+        f"{one.usd_an_hour_open:.2f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _outages(pool: ProcessPoolExecutor, seeds: int, only: frozenset[str]) -> int:
+    scenarios = [s for s in SCENARIOS if not only or s.name in only]
+    jobs = [(scenario, seed) for scenario in scenarios for seed in range(1, seeds + 1)]
+    print(
+        "| Outage | Goodput | Wasted calls | Opens | Opens again | Stopped, s "
+        "| Recovered, s | Peak load | Dead letters |\n" + "| --- " * 9 + "|"
+    )
+    kept, goodputs = True, []
+    by_name: dict[str, list[Measured]] = {}
+    for (scenario, _), found in zip(jobs, pool.map(_measured, jobs), strict=True):
+        runs = by_name.setdefault(scenario.name, [])
+        runs.append(found)
+        goodputs.append(found.goodput)
+        kept &= not (scenario.healthy and found.opens)
+        if len(runs) == seeds:
+            print(_line(runs), flush=True)
+    mean = sum(goodputs) / len(goodputs)
+    print(f"\nMean goodput: {mean:.3f} of the oracle's.")
+    return 0 if kept and mean >= GOODPUT_MIN else 1
+
+
+def _measured(job: tuple[Scenario, int]) -> Measured:
+    scenario, seed = job
+    return Outage(scenario, seed).measured()
+
+
+def _line(runs: Sequence[Measured]) -> str:
+    stopped = [run.stopped_s for run in runs if run.stopped_s is not None]
+    recovered = [run.recovered_s for run in runs if run.recovered_s is not None]
+    cells = (
+        runs[0].scenario,
+        f"{sum(run.goodput for run in runs) / len(runs):.3f}",
+        f"{sum(run.wasted for run in runs) / len(runs):,.0f}",
+        _range([run.opens for run in runs]),
+        _range([run.reopens for run in runs]),
+        _range(stopped),
+        _range(recovered),
+        _range([run.peak for run in runs]),
+        f"{max(run.dead for run in runs)}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
