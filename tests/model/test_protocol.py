@@ -1,0 +1,78 @@
+"""The fleet's protocol keeps its promises wherever it can get, and each planted bug is seen.
+
+`python -m tests.model --large` looks further. What is not in the model: the seats'
+own writes, the endpoint's breaker, changes of the policy, probes of a blind worker
+(I-13), an operator's write that is slow, several tickets of one worker. Where every
+probe must be good, a liar that takes a ticket of each round keeps the circuit open:
+I-14 is about honest workers.
+"""
+
+import sys
+from functools import cache
+
+import pytest
+
+from tests.model.checker import Found, admissions, search
+from tests.model.planted import BUGS, Bug
+from tests.model.protocol import Protocol
+from tests.model.rules import Book
+from tests.model.scenes import BUSY_WIPE, CALM, LAGGING_RESTORE, SCENES, Scene, policy
+from worker.core.moves import MOVES
+from worker.core.verdict import State
+
+
+@cache
+def looked_at(scene: Scene) -> tuple[Found, str | None]:
+    book = scene.book()
+    found = scene.search(book)
+    sys.stdout.write(f"{scene.name}: {found}\n")
+    return found, admissions(book)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_every_promise_holds_wherever_the_fleet_can_get(scene: Scene) -> None:
+    found, admitted = looked_at(scene)
+
+    assert found.broken is None, str(found)
+    assert admitted is None
+    assert found.whole
+
+
+def test_one_liar_of_three_never_opens_the_circuit_of_a_healthy_target() -> None:
+    found, _ = looked_at(CALM)
+
+    assert found.broken is None, str(found)
+    assert found.circuits == {State.CLOSED}
+
+
+def test_the_model_reaches_every_state_and_every_move() -> None:
+    found = [looked_at(scene)[0] for scene in SCENES]
+
+    assert frozenset.union(*[one.circuits for one in found]) == frozenset(State)
+    assert frozenset.union(*[one.moves for one in found]) == frozenset(MOVES)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_planted_bug_is_seen(bug: Bug) -> None:
+    book = Book(bug.rules, policy(bug.probes_good))
+
+    found = search(Protocol(book, bug.limits), states_max=50_000)
+
+    sys.stdout.write(f"{bug.name}: {found}\n")
+    assert found.broken is not None, "the bug was not seen"
+    assert found.broken.startswith(bug.breaks), str(found)
+    assert found.story
+
+
+@pytest.mark.xfail(strict=True, reason="Restore does not step the round beyond what others know")
+def test_a_restore_by_a_worker_that_lagged_begins_no_round_again() -> None:
+    found, _ = looked_at(LAGGING_RESTORE)
+
+    assert found.broken is None, str(found)
+
+
+@pytest.mark.xfail(strict=True, reason="the swap knows a record by its version alone")
+def test_a_wiped_store_takes_no_write_that_was_meant_for_the_lost_record() -> None:
+    found, _ = looked_at(BUSY_WIPE)
+
+    assert found.broken is None, str(found)
