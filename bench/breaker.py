@@ -231,7 +231,7 @@ def _used_and_idle(name: str) -> Gate:
 
 
 def _growth(peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
-    gate, now = _busy(0.0), POLICY.window_s
+    gate, now = _busy(0.0), float(POLICY.window_s)
 
     async def calls(number: int) -> None:
         nonlocal now
