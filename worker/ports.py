@@ -217,7 +217,7 @@ class BreakerStore(Protocol):
         ...
 
     async def swap(self, old: Verdict, new: Verdict) -> Verdict:
-        """Write `new` if `old.version` is still what is there (0: nothing is there).
+        """Write `new` if `old` is still what is there, by version and nonce (0: nothing is).
 
         Losing the race is an answer, and costs no second read.
 

@@ -26,7 +26,7 @@ from worker.core.verdict import Mode, Override, State, Verdict, is_behind, trans
 
 POLICY = BreakerPolicy(jitter=0.0, probes=3, probes_good=1, ramp=(0.2, 0.5))
 CLOSED = Verdict(name="a", version=7, stage=4, epoch=1, round=2)
-OPEN = replace(CLOSED, state=State.OPEN, share=0.0, stage=5, epoch=2, cooldown_s=2.0)
+OPEN = replace(CLOSED, state=State.OPEN, share=0.0, stage=5, epoch=2, cooldown_s=2.0, why="bad")
 HALF = replace(OPEN, state=State.HALF_OPEN, stage=6, round=3, tickets=3)
 RAMP = replace(HALF, state=State.RAMP, stage=7, share=0.2, tickets=0)
 HELD = Override(mode=Mode.HOLD_OPEN, for_s=60.0, until_at=1e9, author="ann", reason="a drill")
@@ -187,21 +187,57 @@ def test_an_override_ends_by_the_first_of_two_clocks(
 def test_what_the_store_forgot_comes_back_newer_than_anybody_knows(there: Verdict) -> None:
     restored = after(there, Restore(known=OPEN))
 
-    assert restored.version > max(there.version, OPEN.version) + RESTORE_STEP
-    assert replace(restored, version=0, nonce="", writer="") == replace(OPEN, version=0)
+    assert restored.version == max(there.version, OPEN.version) + RESTORE_STEP + 1
+    assert (restored.state, restored.share) == (State.OPEN, 0.0)
+    assert (restored.level, restored.cooldown_s) == (OPEN.level, OPEN.cooldown_s)
+    assert restored.why == "restored after a loss: bad"
+    for number in ("stage", "epoch", "round"):
+        known = max(getattr(there, number), getattr(OPEN, number))
+        assert getattr(restored, number) == known + RESTORE_STEP, "what is old finds nothing"
+
+
+def test_what_is_restored_twice_says_so_once() -> None:
+    once = after(Verdict(name="a"), Restore(known=OPEN))
+
+    twice = after(Verdict(name="a"), Restore(known=once))
+
+    assert twice.why == once.why == "restored after a loss: bad"
+
+
+def test_what_an_operator_ordered_of_an_empty_store_outlives_the_restore() -> None:
+    known = after(OPEN, Hold(override=replace(HELD, mode=Mode.OBSERVE), number=0))
+    there = after(Verdict(name="a"), Hold(override=HELD, number=0))
+
+    restored, plain = (after(v, Restore(known=known)) for v in (there, Verdict(name="a")))
+
+    assert restored.override == replace(HELD, number=2), "newer than the one that was lost"
+    assert (restored.orders, restored.state) == (2, State.OPEN)
+    assert plain.override == known.override, "and without one the known one goes on"
+    assert plain.orders == 1
+
+
+def test_a_restore_is_history_of_its_own_and_nobodys_order() -> None:
+    known = after(OPEN, Hold(override=HELD, number=0))
+    nothing = Verdict(name="a")
+
+    row = transition(nothing, after(nothing, Restore(known=known)), 5.0)
+
+    assert row is not None
+    assert (row.old, row.new, row.mode) == (State.CLOSED, State.OPEN, Mode.HOLD_OPEN)
+    assert (row.why, row.by, row.for_s) == ("restored after a loss: bad", "w", 0.0)
 
 
 def test_a_forgotten_round_does_not_give_out_its_tickets_again() -> None:
     restored = after(Verdict(name="a"), Restore(known=after(HALF, claim("a"))))
 
     assert (restored.state, restored.tickets, restored.claims) == (State.OPEN, 0, ())
-    assert (restored.epoch, restored.round) == (HALF.epoch, HALF.round)
-    assert restored.stage == HALF.stage + 1
+    assert restored.round == HALF.round + RESTORE_STEP, "and no old report counts for it"
 
 
 def test_a_store_that_knows_less_is_behind() -> None:
     assert is_behind(Verdict(name="a"), CLOSED)
     assert is_behind(replace(CLOSED, version=99, stage=3), CLOSED)
+    assert is_behind(replace(CLOSED, nonce="another"), CLOSED), "the same version, another write"
     assert not is_behind(CLOSED, CLOSED)
 
 

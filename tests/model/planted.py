@@ -150,7 +150,7 @@ BUGS: Final = (
     Bug(
         name="the store replaces whatever is there",
         breaks="I-10",
-        rules=Rules(fenced=False),
+        rules=Rules(same=lambda _, __: True),
         limits=Limits(flights=1, rounds=1),
     ),
     Bug(
@@ -182,6 +182,18 @@ BUGS: Final = (
         breaks="I-8",
         rules=bent(Restore, change=with_globals(MOVES[Restore].change, RESTORE_STEP=0)),
         limits=Limits(wipes=1, lags=1),
+    ),
+    Bug(
+        name="the store knows a write by its version alone",
+        breaks="I-10",
+        rules=Rules(same=lambda there, old: there.version == old.version),
+        limits=Limits(turns=1, wipes=1, holds=1),
+    ),
+    Bug(
+        name="a restored record begins the rounds again that others know",
+        breaks="I-8",
+        rules=_and_then(Restore, epoch=lambda v: v.epoch, round=lambda v: v.round),
+        limits=Limits(turns=1, wipes=1, lags=1),
     ),
     Bug(
         name="a step of the ramp is climbed on the votes for the one before",

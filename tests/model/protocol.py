@@ -16,7 +16,7 @@ is overdue, a probe ends. Time decides when, never whether, so the model has no 
 
 from collections.abc import Iterator
 
-from tests.model.rules import MODES, Book
+from tests.model.rules import MODES, Book, Rules
 from tests.model.state import (
     IN_STEP,
     LAPSED,
@@ -31,7 +31,7 @@ from tests.model.state import (
     canonical,
     fresh_claim,
 )
-from tests.model.writes import Limits, Step, Writes, changed, remembered
+from tests.model.writes import Limits, Step, Writes, changed
 from worker.core.verdict import State as Circuit
 from worker.core.verdict import is_behind
 
@@ -45,7 +45,6 @@ class Protocol:
     def __init__(self, book: Book, limits: Limits) -> None:
         self.book = book
         self.limits = limits
-        self._wipes = limits.wipes > 0
         self._writes = Writes(book, limits)
 
     @property
@@ -67,14 +66,9 @@ class Protocol:
 
     def canonical(self, state: State) -> State:
         """The same moment with small numbers."""
-        if self._wipes and not state.store.version and not remembered(state):
-            state = state._replace(seen=Round(0, 0, 0, 0))  # nobody knows of a round any more
-        wipes = self._wipes
-        return canonical(
-            state,
-            forgetful=wipes and not self.limits.quiet,
-            hopeless=self.book.rules.fenced and not wipes,
-        )
+        wipes = self.limits.wipes > 0
+        exact = self.book.rules.same is Rules().same
+        return canonical(state, forgetful=wipes, hopeless=exact and not wipes)
 
     def steps(self, state: State) -> Iterator[Step]:
         """Everything that may happen next."""
@@ -178,7 +172,7 @@ class Protocol:
 
     def _world(self, state: State) -> Iterator[Step]:
         for ghost in state.ghosts:
-            if self._writes.lands(state, ghost.old, ghost.order):
+            if self._writes.lands(state, ghost.old):
                 what = f"a late write arrives: {ghost.order.kind}"
                 landed = self._writes.land(state, -1, what, ghost.order, ghost.new)
                 if landed is not None:
@@ -205,7 +199,7 @@ class Protocol:
                 new = self.book.became(state.store, order)
                 if new is None:
                     yield Step(-1, "an operator is told that somebody was faster", rest)
-                elif self._writes.lands(state, state.store.version, order):
+                elif self._writes.lands(state, state.store):
                     what = f"an operator orders: {MODES[mode]}"
                     landed = self._writes.land(rest, -1, what, order, new)
                     if landed is not None:

@@ -5,6 +5,7 @@ constant, under the very same code (`with_globals`). Every answer is kept, becau
 the same question comes up in thousands of moments.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import FunctionType
@@ -71,12 +72,12 @@ class Rules:
     Attributes:
         table: The moves.
         find: What the votes say.
-        fenced: The store replaces a record only at the version that the writer knew.
+        same: Whether what the store holds is what a writer knew; else it takes no write.
     """
 
     table: Mapping[type[moves.Order], Move] = field(default_factory=lambda: MOVES)
     find: Callable[..., Any] = jury.finding
-    fenced: bool = True
+    same: Callable[[Record, Record], bool] = operator.eq
 
     @property
     def moved(self) -> Any:
@@ -120,6 +121,7 @@ class Book:
             version=record.version,
             stage=record.stage,
             claims=tuple(str(claim) for claim in record.claims),
+            nonce=f"{record.core} {record.stage} {record.claims}" if record.version else "",
         )
 
     def became(self, record: Record, order: Order) -> Record | None:

@@ -76,6 +76,14 @@ SCENES: Final = (
         name="the store is wiped, and one worker crashes",
         limits=Limits(rounds=1, wipes=1, crashes=1),
     ),
+    Scene(
+        name="the store is wiped, and one worker lagged",
+        limits=Limits(rounds=1, turns=1, wipes=1, lags=1),
+    ),
+    Scene(
+        name="the store is wiped, and an operator is faster than who restores it",
+        limits=Limits(rounds=1, turns=1, wipes=1, holds=1),
+    ),
 )
 
 MILLIONS: Final = 2_500_000
@@ -109,18 +117,12 @@ LARGE: Final = (
         limits=Limits(rounds=2, wipes=1, crashes=2),
     ),
     Scene(
+        name="a wipe, and one worker that lagged, in an outage that ends",
+        limits=Limits(rounds=1, wipes=1, lags=1),
+    ),
+    Scene(
         name="a wipe and a slow write",
         limits=Limits(rounds=1, wipes=1, flights=1),
         states_max=MILLIONS,
     ),
-)
-
-# Holes that are known: what a wiped store takes before it is restored.
-LAGGING_RESTORE: Final = Scene(
-    name="the store is wiped, and who restores it lagged",
-    limits=Limits(rounds=2, wipes=1, lags=1),
-)
-BUSY_WIPE: Final = Scene(
-    name="others write to the wiped store before it is restored",
-    limits=Limits(turns=1, wipes=1, holds=1, quiet=False),
 )

@@ -45,13 +45,13 @@ class Order(NamedTuple):
 
 
 class Flight(NamedTuple):
-    """A write on its way: the order, the version it replaces, the record it brings.
+    """A write on its way: the order, the record it replaces, the record it brings.
 
     Once `landed`, the record is in the store, and the worker has not heard of it.
     """
 
     order: Order
-    old: int
+    old: Record
     new: Record
     landed: int
 
@@ -125,9 +125,11 @@ def records(state: State) -> Iterator[Record]:
         if worker.view:
             yield worker.view
         if worker.flight:
+            yield worker.flight.old
             yield worker.flight.new
             yield worker.flight.order.known
     for ghost in state.ghosts:
+        yield ghost.old
         yield ghost.new
         yield ghost.order.known
 
@@ -164,8 +166,7 @@ def canonical(state: State, *, forgetful: bool, hopeless: bool) -> State:
 
 def _without_hopeless(state: State) -> State:
     """Writes that the store will refuse for certain keep only their order."""
-    now = state.store.version
-    ghosts = tuple(ghost for ghost in state.ghosts if ghost.old == now)
+    ghosts = tuple(ghost for ghost in state.ghosts if ghost.old == state.store)
     workers = state.workers
     if any(worker.flight for worker in workers):
         workers = tuple(_disarmed(worker, state.store) for worker in workers)
@@ -176,10 +177,10 @@ def _disarmed(worker: Worker, store: Record) -> Worker:
     flight = worker.flight
     if not flight:
         return worker
-    lost = flight.new != store if flight.landed else flight.old != store.version
+    lost = flight.new != store if flight.landed else flight.old != store
     if not lost:
         return worker
-    return worker._replace(flight=Flight(flight.order, -1, NO_RECORD, flight.landed))
+    return worker._replace(flight=Flight(flight.order, NO_RECORD, NO_RECORD, flight.landed))
 
 
 class _Numbering:
@@ -194,8 +195,7 @@ class _Numbering:
             stages.add(record.stage)
         flights = [*state.ghosts, *[w.flight for w in state.workers if w.flight]]
         for flight in flights:
-            versions.add(flight.old)
-            if flight.old >= 0 and flight.order.kind in STAGED:
+            if flight.old != NO_RECORD and flight.order.kind in STAGED:
                 stages.add(flight.order.about)
         self._versions = _ranks(versions, gap_max)
         self._stages = _ranks(stages, gap_max)
@@ -220,7 +220,7 @@ class _Numbering:
             vote.kind,
             ticket
             and (ticket.epoch, ticket.round, self._claims.get(ticket.claim, 99), ticket.result),
-            flight and (flight.order.kind, flight.old, flight.landed, flight.order.flag),
+            flight and (flight.order.kind, flight.old.version, flight.landed, flight.order.flag),
         )
 
     def _worker(self, worker: Worker) -> Worker:
@@ -241,7 +241,7 @@ class _Numbering:
         if kind in STAGED:
             about = self._stages.get(about, -1)
         order = Order(kind, about, round_, self._claim(claim), flag, proof, self._record(known))
-        return Flight(order, self._versions[old], self._record(new), landed)
+        return Flight(order, self._record(old), self._record(new), landed)
 
     def _record(self, record: Record) -> Record:
         core, version, stage, claims = record

@@ -16,7 +16,7 @@ from tests.model.checker import Found, admissions, search
 from tests.model.planted import BUGS, Bug
 from tests.model.protocol import Protocol
 from tests.model.rules import Book
-from tests.model.scenes import BUSY_WIPE, CALM, LAGGING_RESTORE, SCENES, Scene, policy
+from tests.model.scenes import CALM, SCENES, Scene, policy
 from worker.core.moves import MOVES
 from worker.core.verdict import State
 
@@ -62,17 +62,3 @@ def test_a_planted_bug_is_seen(bug: Bug) -> None:
     assert found.broken is not None, "the bug was not seen"
     assert found.broken.startswith(bug.breaks), str(found)
     assert found.story
-
-
-@pytest.mark.xfail(strict=True, reason="Restore does not step the round beyond what others know")
-def test_a_restore_by_a_worker_that_lagged_begins_no_round_again() -> None:
-    found, _ = looked_at(LAGGING_RESTORE)
-
-    assert found.broken is None, str(found)
-
-
-@pytest.mark.xfail(strict=True, reason="the swap knows a record by its version alone")
-def test_a_wiped_store_takes_no_write_that_was_meant_for_the_lost_record() -> None:
-    found, _ = looked_at(BUSY_WIPE)
-
-    assert found.broken is None, str(found)

@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from tests.model.promises import broken_by_write
 from tests.model.rules import Book
-from tests.model.state import IN_STEP, Flight, Order, Record, Round, State, Ticket, Worker
+from tests.model.state import (
+    IN_STEP,
+    NO_RECORD,
+    Flight,
+    Order,
+    Record,
+    Round,
+    State,
+    Ticket,
+    Worker,
+)
+from worker.core.moves import RESTORE_STEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +37,6 @@ class Limits:
         lags: Workers that act from an old view at once.
         turns: How often the target dies or recovers.
         holds: Orders of operators, each with one of `modes`.
-        quiet: Between a wipe and the first Restore nobody writes anything else.
     """
 
     workers: int = 3
@@ -39,7 +49,6 @@ class Limits:
     wipes: int = 0
     holds: int = 0
     modes: tuple[int, ...] = (1,)
-    quiet: bool = True
 
 
 class Step(NamedTuple):
@@ -71,34 +80,34 @@ class Writes:
             if order.kind == "Report":  # the round is over: nobody wants to know
                 yield Step(who, "drops its late result", self._unheld(state, who, order).state)
             return
-        if self.lands(state, base.version, order):
+        if self.lands(state, base):
             landed = self.land(state, who, f"gives {order.kind}", order, new)
             if landed is not None:
                 yield self._heard(landed, who, order)
         if self._in_flight(state) < self._limits.flights:
-            flight = Flight(order, base.version, new, 0)
+            flight = Flight(order, base, new, 0)
             worker = state.workers[who]._replace(flight=flight)
             yield Step(who, f"sends {order.kind}", changed(state, who, worker))
 
     def _in_flight(self, state: State) -> int:
         return len(state.ghosts) + sum(worker.flight != () for worker in state.workers)
 
-    def lands(self, state: State, old: int, order: Order) -> bool:
-        """Whether the store takes a write that expects version `old`."""
-        if self._book.rules.fenced and state.store.version != old:
-            return False
-        waits = self._limits.quiet and not state.store.version and remembered(state)
-        return order.kind == "Restore" or not waits
+    def lands(self, state: State, old: Record) -> bool:
+        """Whether the store takes a write that expects `old`."""
+        return self._book.rules.same(state.store, old)
 
     def land(self, state: State, who: int, what: str, order: Order, new: Record) -> Step | None:
         """The store takes the write; None if that is beyond the limits."""
         core = self._book.core(new)
-        if core.epoch > self._limits.epochs or core.round > self._limits.rounds:
+        epoch, round_ = core.epoch % RESTORE_STEP, core.round % RESTORE_STEP
+        if epoch > self._limits.epochs or round_ > self._limits.rounds:
             return None
-        old = state.store
-        key = (old, order, new, state.seen)
+        old, seen = state.store, state.seen
+        if not old.version and order.kind != "Restore":
+            seen = Round(0, 0, 0, 0)  # a wiped store begins another life, and counts anew
+        key = (old, order, new, seen)
         if key not in self._kept:
-            self._kept[key] = broken_by_write(self._book, old, order, new, state.seen)
+            self._kept[key] = broken_by_write(self._book, old, order, new, seen)
         broken = self._kept[key]
         if order.kind == "Restore" and broken is None:
             views = [worker.view.version for worker in state.workers if worker.view]
@@ -106,7 +115,6 @@ class Writes:
                 broken = "I-8: a restored record does not lead all that is known"
             elif core.tickets:
                 broken = "I-5: a restored round gives out tickets that are out already"
-        seen = state.seen
         if order.kind == "BeginRound":
             seen = Round(core.epoch, core.round, 0, 0)
         return Step(who, what, state._replace(store=new, seen=seen), broken)
@@ -120,7 +128,8 @@ class Writes:
         ticket = worker.ticket._replace(result=order.flag)
         state = changed(state, who, worker._replace(ticket=ticket))
         seen = state.seen
-        if order.flag and (seen.epoch, seen.round) == (order.about, order.round):
+        same = (seen.epoch, seen.round) == (order.about, order.round)
+        if order.flag and same and order.claim in state.store.claims:
             state = state._replace(seen=seen._replace(good=seen.good + 1))
         return state
 
@@ -171,7 +180,7 @@ class Writes:
                 yield self._ask_again(state, who, order)
             yield Step(who, "gives up", changed(state, who, worker._replace(flight=())))
             return
-        if flight.old >= 0 and self.lands(state, flight.old, order):
+        if flight.old != NO_RECORD and self.lands(state, flight.old):
             what = f"is heard by the store: {order.kind}"
             landed = self.land(state, who, what, order, flight.new)
             if landed is not None:
@@ -181,10 +190,10 @@ class Writes:
                 yield landed._replace(what=what, state=changed(landed.state, who, unheard))
         else:
             yield self._ask_again(state, who, order)
-        ghosts = (*state.ghosts, flight) if flight.old >= 0 else state.ghosts
+        ghosts = (*state.ghosts, flight) if flight.old != NO_RECORD else state.ghosts
         given_up = changed(state, who, worker._replace(flight=()))._replace(ghosts=ghosts)
         yield Step(who, "gives up", given_up)
-        if flight.old >= 0 and self._in_flight(state) < self._limits.flights:
+        if flight.old != NO_RECORD and self._in_flight(state) < self._limits.flights:
             again = self._ask_again(state, who, order)
             yield again._replace(state=again.state._replace(ghosts=ghosts))
 
@@ -198,7 +207,7 @@ class Writes:
         new = None if order.kind == "Restore" else self._book.became(state.store, order)
         if new is None:
             return self._unheld(state, who, order)
-        flight = Flight(order, state.store.version, new, 0)
+        flight = Flight(order, state.store, new, 0)
         worker = state.workers[who]._replace(flight=flight)
         return Step(who, f"asks again: {order.kind}", changed(state, who, worker))
 
@@ -207,8 +216,3 @@ def changed(state: State, who: int, worker: Worker) -> State:
     """The same moment with another worker in this place."""
     workers = state.workers
     return state._replace(workers=(*workers[:who], worker, *workers[who + 1 :]))
-
-
-def remembered(state: State) -> bool:
-    """Whether anybody knows more than an empty store."""
-    return any(worker.view and worker.view.version > 0 for worker in state.workers)

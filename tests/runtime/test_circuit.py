@@ -8,7 +8,7 @@ import pytest
 
 from worker.core.events import BreakerMoved, JobSettled
 from worker.core.fault import Fault, Kind
-from worker.core.moves import Hold, moved
+from worker.core.moves import RESTORED, Hold, moved
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route, Target
 from worker.core.verdict import Mode, Override, State, Verdict
@@ -297,5 +297,9 @@ def test_a_store_that_is_wiped_in_an_outage_gets_back_what_the_fleet_knows() -> 
     before, after = in_virtual_time(main())
 
     assert after.version > before.version
-    assert (after.epoch, after.state is State.CLOSED) == (before.epoch, False)
+    assert after.epoch > before.epoch, "what the lost life has under way names a lesser one"
+    assert after.state is not State.CLOSED
+    assert world.breakers is not None
+    told = [row for row in world.breakers.rows["model-a"].values() if row.why.startswith(RESTORED)]
+    assert len(told) == 1, "the history says once what happened"
     assert world.statuses() == {"answered": 800}

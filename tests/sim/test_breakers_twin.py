@@ -86,7 +86,8 @@ def test_a_wiped_store_has_nothing_and_what_was_known_can_be_restored() -> None:
         assert restored is not None
         assert await store.swap(NOTHING, restored) == restored
 
-        assert breakers.verdicts == {NAME: replace(OPEN, version=RESTORE_STEP + 2, nonce="w-2")}
+        assert breakers.verdicts == {NAME: restored}
+        assert restored.version > RESTORE_STEP
 
     in_virtual_time(main())
 

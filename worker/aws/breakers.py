@@ -92,7 +92,7 @@ class DynamoBreakers:
 
     async def swap(self, old: Verdict, new: Verdict) -> Verdict:
         assert old.name == new.name, "a verdict replaces one of its own breaker"
-        there = await self._put(verdict_item(self._service, new), _at_version(old.version))
+        there = await self._put(verdict_item(self._service, new), _if_still(old))
         if there is None:
             return new
         return _read(read_verdict, there) if there else Verdict(name=new.name)
@@ -164,6 +164,20 @@ class DynamoBreakers:
                 ExpressionAttributeValues={":pk": partition},
                 **how,
             )
+
+
+def _if_still(old: Verdict) -> dict[str, Any]:
+    """The condition that this very write is there: a wiped table counts its versions anew."""
+    condition = _at_version(old.version)
+    if old.version == 0:
+        return condition
+    condition["ExpressionAttributeNames"]["#nonce"] = "nonce"
+    if not old.nonce:  # an empty text is not written
+        condition["ConditionExpression"] += " AND attribute_not_exists(#nonce)"
+        return condition
+    condition["ConditionExpression"] += " AND #nonce = :nonce"
+    condition["ExpressionAttributeValues"][":nonce"] = {"S": old.nonce}
+    return condition
 
 
 def _at_version(version: int) -> dict[str, Any]:

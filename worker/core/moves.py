@@ -20,6 +20,7 @@ from worker.core.verdict import Override, State, Verdict, is_behind
 
 WHY_MAX: Final = 200
 RESTORE_STEP: Final = 1000
+RESTORED: Final = "restored after a loss: "
 
 
 # --- orders ------------------------------------------------------------------
@@ -243,21 +244,27 @@ def _hold(verdict: Verdict, order: Hold, _: BreakerPolicy) -> Verdict:
 
 
 def _restore(verdict: Verdict, order: Restore, _: BreakerPolicy) -> Verdict:
-    # Somebody may know a few writes more than we do: the step makes this one newer than all.
-    version = max(order.known.version, verdict.version) + RESTORE_STEP
-    known = replace(order.known, version=version)
-    if known.state is not State.HALF_OPEN:
-        return known
-    # Tickets that only others know of must not be given out again: a new round follows.
-    return replace(
+    # Somebody may know a few writes more than we do, and tickets, votes and reports about
+    # them may be under way: every number steps beyond whatever they can name.
+    known = order.known
+    restored = replace(
         known,
-        state=State.OPEN,
-        stage=known.stage + 1,
+        version=max(known.version, verdict.version) + RESTORE_STEP,
+        stage=max(known.stage, verdict.stage) + RESTORE_STEP,
+        epoch=max(known.epoch, verdict.epoch) + RESTORE_STEP,
+        round=max(known.round, verdict.round) + RESTORE_STEP,
         tickets=0,
         claims=(),
         outcomes=(),
-        why="the store had forgotten this round",
+        why=RESTORED + known.why.removeprefix(RESTORED),
     )
+    if known.state is State.HALF_OPEN:
+        restored = replace(restored, state=State.OPEN)
+    if verdict.override is None:
+        return replace(restored, orders=max(known.orders, verdict.orders))
+    # An operator was faster, and did not know of the orders that were lost.
+    number = known.orders + verdict.override.number
+    return replace(restored, override=replace(verdict.override, number=number), orders=number)
 
 
 _ANY: Final = frozenset(State)

@@ -112,7 +112,12 @@ class Verdict:
 
 
 def is_behind(there: Verdict, known: Verdict) -> bool:
-    """Whether a store that holds `there` has forgotten something that we know."""
+    """Whether a store that holds `there` has forgotten something that we know.
+
+    Two writes under one version are of two lives: the store was wiped, and began anew.
+    """
+    if there.version == known.version:
+        return there.nonce != known.nonce
     return there.version < known.version or there.stage < known.stage
 
 
@@ -155,8 +160,12 @@ def transition(old: Verdict, new: Verdict, at: float) -> Transition | None:
     """
     if (old.stage, old.override) == (new.stage, new.override):
         return None
-    override = new.override
-    ordered = override if override != old.override else None
+    override, why, by, for_s = new.override, new.why, new.writer, 0.0
+    # Who restores what was lost begins another epoch, and gives nobody's order anew.
+    if override != old.override and new.epoch == old.epoch:
+        why = "released"
+        if override is not None:
+            why, by, for_s = override.reason, override.author, override.for_s
     return Transition(
         name=new.name,
         version=new.version,
@@ -169,8 +178,8 @@ def transition(old: Verdict, new: Verdict, at: float) -> Transition | None:
         level=new.level,
         cooldown_s=new.cooldown_s,
         mode=Mode.ENFORCE if override is None else override.mode,
-        why=ordered.reason if ordered else ("released" if override != old.override else new.why),
-        by=ordered.author if ordered else new.writer,
+        why=why,
+        by=by,
         at=at,
-        for_s=ordered.for_s if ordered else 0.0,
+        for_s=for_s,
     )

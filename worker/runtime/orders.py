@@ -92,6 +92,8 @@ class Orders:
             return
         written = await self._written(there, new)
         gate.adopt(written, asyncio.get_running_loop().time(), self._at())
+        if written.nonce == new.nonce:
+            await self._told(there, new)
 
     async def ask(self, call: Awaitable[T]) -> T:
         """Wait for one call to the store, but not for ever.

@@ -20,7 +20,7 @@ from typing import Final
 from worker.core.events import BreakersBlind, StoreFailed
 from worker.core.gate import PATIENCE_S, Gate
 from worker.core.moves import Release
-from worker.core.policy import EVERY
+from worker.core.policy import EVERY, PolicyChange
 from worker.core.retry import backoff_s
 from worker.core.verdict import Mode, State, Verdict, is_behind
 from worker.ports import Board, BreakerStore, Tell, Unavailable
@@ -71,6 +71,7 @@ class Syncer:
         )
         self._by_name = {gate.local.name: gate for gate in gates}
         self._policies = {gate.local.name: gate.policy for gate in gates}
+        self._changes: dict[str, PolicyChange] = {}
         self._followed: dict[str, list[int]] = {}
         self._read_at = -CALM_S
         self._read_due = 0.0
@@ -172,11 +173,12 @@ class Syncer:
 
     def _learn(self, board: Board) -> None:
         now = self._now()
+        self._changes |= board.policies  # a store that lost them takes none of them back
         for gate in self._gates:
             verdict = board.verdicts.get(gate.local.name)
             if verdict is not None:
                 gate.adopt(verdict, now, self._at())
-            self._follow(gate, board)
+            self._follow(gate)
             gate.see_again(now)
         self._read_at = now
         if self._fails and now - self._failing_since >= BLIND_AFTER_S:
@@ -187,10 +189,10 @@ class Syncer:
         pace_s = CALM_S if calm else max(ALARM_S, self._juror.fleet_size / READS_PER_S)
         self._read_due = now + pace_s * (1 - SPREAD + 2 * SPREAD * self._roll())
 
-    def _follow(self, gate: Gate, board: Board) -> None:
+    def _follow(self, gate: Gate) -> None:
         """Judge by the policy in the store: that for every breaker, then the breaker's own."""
         name = gate.local.name
-        changes = [board.policies[key] for key in (EVERY, name) if key in board.policies]
+        changes = [self._changes[key] for key in (EVERY, name) if key in self._changes]
         versions = [change.version for change in changes]
         if versions == self._followed.get(name, []):
             return

@@ -70,7 +70,7 @@ class BreakersHandle:
 
         async def do() -> Verdict:
             there = self._breakers.verdicts.get(new.name, Verdict(name=new.name))
-            if there.version != old.version:
+            if (there.version, there.nonce) != (old.version, old.nonce):
                 return there
             self._breakers.watch(there, new)
             self._breakers.verdicts[new.name] = new
