@@ -28,6 +28,7 @@ class Call:
         second: The second in which it was admitted.
         inside: Whether it is in the window.
         known: Whether its end is still waited for: nothing was cleared, nor did it lapse.
+        kept: Whether it is of before a `clear`, and in flight all the same.
     """
 
     permit: Slice
@@ -35,6 +36,7 @@ class Call:
     outcome: Outcome | None = None
     inside: bool = True
     known: bool = True
+    kept: bool = False
 
     @property
     def in_flight(self) -> bool:
@@ -56,13 +58,22 @@ class NaiveWindow:
     calls_max: int | None
     lapse_s: float
     calls: list[Call] = field(default_factory=list)
+    kept: list[Call] = field(default_factory=list)
     second: float | None = None
     dropped_by_count: int = 0
     lapsed: int = 0
 
-    def clear(self) -> None:
-        for call in self.calls:
+    def clear(self, now: float, *, keep: bool) -> None:
+        left = [*self.kept, *self.calls]
+        for call in left:
             call.inside = call.known = False
+        self.kept = [
+            call
+            for call in left
+            if keep and call.outcome is None and now - call.second < self.lapse_s
+        ]
+        for call in self.kept:
+            call.known = call.kept = True
         self.calls = []
         self.second = None
 
@@ -79,6 +90,9 @@ class NaiveWindow:
             if call.in_flight and not call.inside and now - call.second >= self.lapse_s:
                 call.known = False
                 self.lapsed += 1
+        for call in self.kept:
+            if call.in_flight and now - call.second >= self.lapse_s:
+                call.known = False
 
     def _drop_by_count(self) -> None:
         while self.calls_max is not None:
@@ -101,7 +115,7 @@ class NaiveWindow:
 
     @property
     def in_flight(self) -> int:
-        return sum(call.in_flight for call in self.calls)
+        return sum(call.in_flight for call in (*self.calls, *self.kept))
 
     def tally(self, now: float, stuck_s: float) -> tuple[int, int, int, int]:
         """Calls, failures, slow ones and stuck ones."""

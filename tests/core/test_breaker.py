@@ -76,6 +76,17 @@ def test_calls_that_hang_open_it_without_one_that_ended() -> None:
     assert "8 of them stuck" in one.why
 
 
+def test_the_newest_calls_open_it_although_most_of_the_window_is_good() -> None:
+    one = breaker()
+    for n in range(100):
+        call(one, OK, 1.0 + n / 100)
+    for n in range(12):
+        call(one, FAIL, 10.0 + n / 100)
+
+    assert one.state is State.OPEN
+    assert one.why == "12 of the last 12 calls failed"
+
+
 def test_slow_calls_open_it_only_where_that_was_asked_for() -> None:
     plain, strict = breaker(), breaker(BreakerPolicy(slow_rate=0.5))
     for one in (plain, strict):
@@ -228,6 +239,12 @@ def test_while_many_cannot_agree_a_rest_may_end_in_another_rest() -> None:
     assert answer.why == "resting"
     assert answer.until > 5.0
     assert one.state is State.OPEN
+
+
+def test_workers_with_names_alike_draw_apart() -> None:
+    for round_ in range(20):
+        drawn = sorted(draw(f"ip-10-0-0-{n}", round_) for n in range(40))
+        assert drawn[-5] - drawn[4] > 0.4, "a fleet that draws alike acts at once"
 
 
 def test_odds_are_drawn_alike_for_everybody_and_evenly() -> None:

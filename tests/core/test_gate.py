@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.breaker import Permit, Refusal
-from worker.core.gate import PATIENCE_S, ROUND_MARGIN_S, Gate, NeedsTicket, slots_admitted
+from worker.core.gate import (
+    PATIENCE_S,
+    ROUND_MARGIN_S,
+    STEP_SPREAD_S,
+    Gate,
+    NeedsTicket,
+    slots_admitted,
+)
 from worker.core.policy import BreakerPolicy
 from worker.core.verdict import Mode, Override, State, Verdict
 from worker.core.window import Outcome
@@ -97,18 +104,53 @@ def test_a_ramp_admits_its_share_of_the_slots() -> None:
 
 
 def test_a_close_leaves_the_last_part_of_the_slots_to_be_earned() -> None:
-    one = gate(RAMP, CLOSED)
+    one, now = gate(RAMP, CLOSED), 10.0 + STEP_SPREAD_S
 
-    first = one.room(10.0)
+    first = one.room(now)
     for _ in range(4):
-        permit = one.admit(10.0)
+        permit = one.admit(now)
         assert isinstance(permit, Permit)
-        one.settle(permit, Outcome.SUCCESS, 10.0)
-    last = one.room(10.0)
+        one.settle(permit, Outcome.SUCCESS, now)
+    last = one.room(now)
 
     assert (first, last) == (6, 8), "half way from the last step of the ramp"
     assert one.calm_s(15.0) == 5.0
     assert gate(OPEN).calm_s(99.0) == 0.0
+
+
+def test_workers_take_a_step_of_the_recovery_at_moments_of_their_own() -> None:
+    first, second = replace(RAMP, share=0.25), replace(RAMP, version=4, stage=4)
+
+    def rooms(after_s: float) -> set[int]:
+        found = set()
+        for number in range(20):
+            one = Gate("a", POLICY, slots=8, worker=f"w-{number}", now=0.0)
+            one.seat(0.0, juror=True)
+            assert one.adopt(HALF, 9.0, AT)
+            assert one.adopt(first, 9.0, AT)
+            assert one.adopt(second, 10.0, AT)
+            found.add(one.room(10.0 + after_s))
+        return found
+
+    assert rooms(0.0) == {2}
+    assert rooms(STEP_SPREAD_S / 2) == {2, 4}
+    assert rooms(STEP_SPREAD_S) == {4}
+
+
+def test_calls_of_the_step_before_are_in_flight_still() -> None:
+    one, now = gate(replace(RAMP, share=0.25)), 20.0
+    permits = [one.admit(now) for _ in range(2)]
+
+    assert one.adopt(replace(RAMP, version=4, stage=4), now, AT)
+    assert one.adopt(replace(CLOSED, version=5, stage=5), now, AT)
+    now += STEP_SPREAD_S
+    before = one.room(now)
+    for permit in permits:
+        assert isinstance(permit, Permit)
+        one.settle(permit, Outcome.FAILURE, now)
+
+    assert (before, one.room(now)) == (4, 6), "six may be in flight after the close"
+    assert one.local.vote(5, now).failures == 0, "but they are no evidence"
 
 
 def test_who_missed_the_ramp_begins_half_way_from_its_last_step_too() -> None:

@@ -12,7 +12,7 @@ from worker.core.policy import LEVEL_MAX, BreakerPolicy
         ({"probes": 0}, "probes must be from 1 to 32, not 0"),
         ({"min_calls": 2.5}, "min_calls must be a whole number, not 2.5"),
         ({"recent_s": 20.0}, "recent_s (20) must not be above stuck_s (15)"),
-        ({"cooldown_s": 9.0}, "cooldown_s (9) must not be above cooldown_max_s (6)"),
+        ({"cooldown_s": 9.0}, "cooldown_s (9) must not be above cooldown_max_s (4)"),
         ({"probes_good": 4}, "probes_good (4) must not be above probes (3)"),
         ({"ramp": (0.5, 0.2)}, "ramp must have steps that grow"),
         ({"ramp": ()}, "ramp must have steps that grow"),

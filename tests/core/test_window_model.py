@@ -68,7 +68,9 @@ class WindowModel(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100), outcome=st.sampled_from(Outcome))
     def tell(self, which: int, outcome: Outcome) -> None:
         call = self.calls.pop(which % len(self.calls))
-        if call.in_flight and not call.inside:
+        if call.kept and call.in_flight:
+            self.note("a call ended that was kept")
+        elif call.in_flight and not call.inside:
             self.note(f"a call ended after it left the window: {outcome}")
         if not call.known:
             self.note("a call ended that the window had given up")
@@ -101,12 +103,13 @@ class WindowModel(RuleBasedStateMachine):
         self.naive.window_s, self.naive.calls_max = window_s, calls_max
 
     @precondition(lambda self: self.calls)
-    @rule(lose=st.booleans())
-    def clear(self, lose: bool) -> None:  # noqa: FBT001
+    @rule(lose=st.booleans(), keep=st.booleans())
+    def clear(self, lose: bool, keep: bool) -> None:  # noqa: FBT001
         if self.naive.in_flight:
-            self.note("it was cleared with calls in flight")
-        self.window.clear(self.now)
-        self.naive.clear()
+            kept = ", and they were kept" if keep else ""
+            self.note(f"it was cleared with calls in flight{kept}")
+        self.window.clear(self.now, keep=keep)
+        self.naive.clear(self.now, keep=keep)
         if lose:
             self.calls = []
 
@@ -164,6 +167,8 @@ MATTERS = (
     "the window grew in mid-flight",
     "the window shrank in mid-flight",
     "it was cleared with calls in flight",
+    "it was cleared with calls in flight, and they were kept",
+    "a call ended that was kept",
     "it was empty",
 )
 

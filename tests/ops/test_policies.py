@@ -71,7 +71,7 @@ def test_a_change_that_makes_no_sense_is_never_written(put: dict[str, Any], says
 def test_a_change_for_every_breaker_is_judged_together_with_their_own() -> None:
     async def main() -> None:
         room = Room()
-        await room.amend({"cooldown_s": 5}, "sonnet")
+        await room.amend({"cooldown_s": 3.5}, "sonnet")
 
         with pytest.raises(Misused, match="sonnet could not judge by that, together with"):
             await room.amend({"cooldown_max_s": 3})

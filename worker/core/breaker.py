@@ -23,8 +23,8 @@ Promises, each kept by tests/core/test_breaker_model.py:
 Times are seconds on one monotonic clock, and `now` never runs backwards.
 """
 
-import zlib
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from worker.core.jury import VOTER_Z, Vote, lower_bound
@@ -83,10 +83,13 @@ class Moved:
 def draw(*of: object) -> float:
     """An even draw from [0, 1) that is the same for the same arguments, on every host.
 
+    Names alike must not draw alike (with a CRC they do): a whole fleet would act at once.
+
     >>> draw("worker-1", 7) == draw("worker-1", 7)
     True
     """
-    return zlib.crc32(":".join(map(str, of)).encode()) / 2**32
+    text = ":".join(map(str, of)).encode()
+    return int.from_bytes(blake2b(text, digest_size=4).digest()) / 2**32
 
 
 class Breaker:
@@ -343,20 +346,24 @@ class Breaker:
 
     # --- what the gate asks for ------------------------------------------------
 
-    def start_over(self, now: float, *, limit: float, ramping: bool = False) -> None:
+    def start_over(
+        self, now: float, *, limit: float, ramping: bool = False, goes_on: bool = False
+    ) -> None:
         """The fleet has decided something new: own evidence and own opinion are void.
 
         Args:
             now: The time.
             limit: How many calls may be in flight to begin with, at least 1.
             ramping: Whether every success is to be counted, for the vote.
+            goes_on: Whether this is another step of one recovery: calls of the step before
+                are in flight still. Those from before the recovery do not count.
         """
         self._ramping = ramping
         if self.state is not State.CLOSED:
             self._move(State.CLOSED, now, why="the fleet has decided")
         else:
             self.generation += 1
-            self._window.clear(now)
+            self._window.clear(now, keep=goes_on)
         self._level = self._denials = self._denied = self._failed = self.successes = 0
         self._begin_slowly(limit)
 
@@ -379,7 +386,7 @@ class Breaker:
 
     @property
     def in_flight(self) -> int:
-        """Calls of this generation that have not ended."""
+        """Calls that have not ended, of this generation or of the recovery that it goes on with."""
         return self._window.in_flight
 
     def room(self, now: float) -> int:

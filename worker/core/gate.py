@@ -21,6 +21,7 @@ from worker.core.verdict import Mode, State, Verdict, is_behind
 from worker.core.window import NEVER, Outcome
 
 ASK_AGAIN_S: Final = 1.0
+STEP_SPREAD_S: Final = 1.0  # within which the workers of a fleet take a step of the recovery
 ROUND_MARGIN_S: Final = 5.0  # behind the probes' own limit, for their reports to arrive
 PATIENCE_S: Final = 10.0  # for how long jurors alone may begin a round
 BLIND_ODDS: Final = 1.5  # of the fleet's probes per rest, while nobody can hand out tickets
@@ -44,7 +45,7 @@ def slots_admitted(slots: int, share: float, *of: object) -> int:
     >>> slots_admitted(8, 0.5), slots_admitted(8, 1.0)
     (4, 8)
     >>> sum(slots_admitted(1, 0.2, f"worker-{n}", 1) for n in range(1000))
-    208
+    187
     """
     whole = int(slots * share)
     return whole + (draw(*of) < slots * share - whole)
@@ -68,6 +69,8 @@ class Gate:
         "_policy",
         "_refused",
         "_slots",
+        "_steps_at",
+        "_steps_from",
         "_worker",
         "blind",
         "local",
@@ -96,6 +99,8 @@ class Gate:
         self._calm_since = now
         self._override_until = NEVER
         self._refused = NO_REFUSAL
+        self._steps_at = NEVER
+        self._steps_from = 1.0  # the share of the slots until then
         self._plain = True  # neither the fleet nor an operator takes anything away
 
     # --- what is known ---------------------------------------------------------
@@ -164,16 +169,23 @@ class Gate:
     def _begin_stage(self, now: float, before: Verdict) -> None:
         """The fleet has decided something new; `before` is what we knew until now.
 
-        After a close the last part of the slots is earned by successes: not every worker
-        of the fleet fills all of them within the same second.
+        A recovering service is not to be filled by every worker within the same second: each
+        takes a step of the ramp at its own moment, and earns the last part by successes.
         """
         verdict, share = self.verdict, 1.0
         if verdict.state is State.RAMP:
             share = verdict.share
         elif verdict.state is State.CLOSED and before.state is not State.CLOSED:
             share = (1.0 + (before.share or self._policy.ramp[-1])) / 2
+        self._steps_at = NEVER
+        if before.state is State.RAMP and verdict.share > before.share:
+            self._steps_from = before.share
+            self._steps_at = now + STEP_SPREAD_S * draw(self._worker, verdict.stage)
         self.local.start_over(
-            now, limit=max(1.0, self._slots * share), ramping=verdict.state is State.RAMP
+            now,
+            limit=max(1.0, self._slots * share),
+            ramping=verdict.state is State.RAMP,
+            goes_on=before.state is State.RAMP,
         )
         if self.blind:  # one answer came through, and no ticket can be had yet
             self._rest_blindly(now)
@@ -187,8 +199,11 @@ class Gate:
 
     def _set_plain(self, now: float) -> None:
         self._refused = NO_REFUSAL
-        fleet_agrees = self.blind or self.verdict.state is State.CLOSED
-        self._plain = fleet_agrees and self.mode(now) is Mode.ENFORCE
+        self._plain = self._whole(now) and self.mode(now) is Mode.ENFORCE
+
+    def _whole(self, now: float) -> bool:
+        """Whether the fleet takes nothing away."""
+        return self.blind or (self.verdict.state is State.CLOSED and now >= self._steps_at)
 
     # --- calls -----------------------------------------------------------------
 
@@ -230,24 +245,24 @@ class Gate:
 
     def _fleet_refuses(self, now: float) -> Refusal | None:
         """What the verdict takes away; None if a call may go out, be it with a ticket."""
-        verdict = self.verdict
-        if self.blind or verdict.state is State.CLOSED:
+        if self._whole(now):
             return None
+        verdict = self.verdict
         if verdict.state is State.OPEN:
             until = self.seen_at + verdict.cooldown_s + (0.0 if self._juror else PATIENCE_S)
             return Refusal("open", until) if now < until else None
         if verdict.state is State.HALF_OPEN:
             free = verdict.tickets_left > 0 and (self._juror or self._waited(now))
             return None if free else Refusal("probing", now + ASK_AGAIN_S)
-        full = self.local.in_flight >= self._share()
+        full = self.local.in_flight >= self._share(now)
         return Refusal("full", now + FULL_RETRY_S) if full else None
 
     def _waited(self, now: float) -> bool:
         return now - self.seen_at >= ASK_AGAIN_S
 
-    def _share(self) -> int:
-        verdict = self.verdict
-        return slots_admitted(self._slots, verdict.share, self._worker, verdict.epoch)
+    def _share(self, now: float) -> int:
+        share = self.verdict.share if now >= self._steps_at else self._steps_from
+        return slots_admitted(self._slots, share, self._worker, self.verdict.epoch)
 
     def room(self, now: float) -> int:
         """How many calls would be admitted now, at most; changes nothing.
@@ -261,11 +276,11 @@ class Gate:
             return self._slots
         if self._fleet_refuses(now) is not None:
             return 0
-        if self.blind or self.verdict.state is State.CLOSED:
+        if self._whole(now):
             return self.local.room(now)
-        if self.verdict.state is State.RAMP:
-            return min(self.local.room(now), max(0, self._share() - self.local.in_flight))
-        return 1
+        if self.probing:
+            return 1
+        return min(self.local.room(now), max(0, self._share(now) - self.local.in_flight))
 
     def refusal(self, now: float) -> Refusal | None:
         """Why there is no room now; None if there is. Changes nothing."""

@@ -53,7 +53,7 @@ class BreakerPolicy:
     stuck_s: float = 15.0
     cooldown_s: float = 2.0
     cooldown_growth: float = 1.5
-    cooldown_max_s: float = 6.0
+    cooldown_max_s: float = 4.0
     jitter: float = 0.2
     forgive_s: float = 120.0
     probes: int = 3
@@ -92,7 +92,7 @@ class BreakerPolicy:
         """How long an open circuit rests at this level, in seconds.
 
         >>> BreakerPolicy().rest_s(0, roll=0.5), BreakerPolicy().rest_s(9, roll=0.5)
-        (2.0, 6.0)
+        (2.0, 4.0)
         """
         grown_s = self.cooldown_s * self.cooldown_growth ** min(level, LEVEL_MAX)
         return min(self.cooldown_max_s, grown_s) * (1 + self.jitter * (2 * roll - 1))

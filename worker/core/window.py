@@ -93,6 +93,7 @@ class Window:
         "_calls_max",
         "_ended",
         "_failures",
+        "_former",
         "_lapse_s",
         "_overdue",
         "_slices",
@@ -110,6 +111,7 @@ class Window:
         self._lapse_s = lapse_s
         self._slices: tuple[Slice, ...] = ()
         self._overdue: tuple[Slice, ...] = ()  # left the window with calls in flight
+        self._former: tuple[Slice, ...] = ()  # cleared, and kept for their calls in flight
         self._calls = self._ended = self._failures = self._slow = 0
         self.current = Slice(now)
         self.turns_at = NEVER
@@ -119,10 +121,17 @@ class Window:
         self._window_s = window_s
         self._calls_max = calls_max
 
-    def clear(self, now: float) -> None:
-        """Start anew: what is still in flight ends in slices that nobody reads."""
+    def clear(self, now: float, *, keep: bool = False) -> None:
+        """Start anew: no call from before is evidence any more.
+
+        Args:
+            now: The time.
+            keep: Whether calls that have not ended go on counting as in flight.
+        """
         for one in (*self._slices, self.current):
             one.live = False
+        left = (*self._former, *self._overdue, *self._slices, self.current)
+        self._former = self._unfinished(left, now) if keep else ()
         self._slices = ()
         self._overdue = ()
         self._calls = self._ended = self._failures = self._slow = 0
@@ -140,11 +149,14 @@ class Window:
         self.turns_at = since + SLICE_S
         self._drop_old(since + SLICE_S - self._window_s)
         if self._overdue:
-            self._overdue = tuple(
-                one
-                for one in self._overdue
-                if one.ended < one.calls and now - one.since < self._lapse_s
-            )
+            self._overdue = self._unfinished(self._overdue, now)
+        if self._former:
+            self._former = self._unfinished(self._former, now)
+
+    def _unfinished(self, slices: tuple[Slice, ...], now: float) -> tuple[Slice, ...]:
+        return tuple(
+            one for one in slices if one.ended < one.calls and now - one.since < self._lapse_s
+        )
 
     def _drop_old(self, oldest: float) -> None:
         gone = 0
@@ -194,8 +206,9 @@ class Window:
 
     @property
     def in_flight(self) -> int:
-        """Calls that have not ended."""
-        return self._calls - self._ended + sum(one.calls - one.ended for one in self._overdue)
+        """Calls that have not ended, those that `clear` kept too."""
+        left = (*self._former, *self._overdue)
+        return self._calls - self._ended + sum(one.calls - one.ended for one in left)
 
     def tally(self, now: float, stuck_s: float) -> Tally:
         """What the window holds now; a call past `stuck_s` seconds counts as failed."""
