@@ -131,7 +131,7 @@ Order = (
 class Move:
     """One row: in which states an order may hold, when it does, and what it changes.
 
-    `when` and `change` are also the text of the page; `leads_to` its arrows.
+    `when` and `then` are also the text of the page; `leads_to` its arrows.
     """
 
     states: frozenset[State]
@@ -351,7 +351,7 @@ MOVES: Final[Mapping[type[Order], Move]] = MappingProxyType(
             _ANY,
             "the store knows less than the worker",
             lambda v, o, _: v.name == o.known.name and is_behind(v, o.known),
-            "what the worker knows is written back",
+            "what the worker knows is written back, half-open as open",
             _restore,
             _ANY,
         ),
