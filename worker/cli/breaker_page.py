@@ -67,7 +67,7 @@ class Knob:
     unit: str = ""
 
 
-_UNVARIED: Final = "the study's value; it was not varied"
+_UNVARIED: Final = "the study's value; it reports no other"
 
 # "The study" is told of in the page.
 KNOBS: Final[Mapping[str, Knob]] = MappingProxyType(
@@ -91,7 +91,7 @@ KNOBS: Final[Mapping[str, Knob]] = MappingProxyType(
         ),
         "jitter": Knob(_UNVARIED),
         "forgive_s": Knob(_UNVARIED, "s"),
-        "probes": Knob("1 good of 3 recovers as well as 1 of 5, with a third fewer calls", "calls"),
+        "probes": Knob("1 good of 3 recovers as well as 1 of 5, and wastes 37 % fewer", "calls"),
         "probes_good": Knob(
             "3 good of 3: goodput 0.31 instead of 1.01 where a service heals by steps, for that "
             "locks the fleet out of one that fails 60 % and is still of use",
@@ -118,7 +118,7 @@ def filled(page: str, written: Mapping[str, str]) -> str:
         ValueError: A part has no place in it, or more than one.
 
     >>> filled("a <!-- x -->old<!-- /x --> b", {"x": "new"})
-    'a <!-- x -->\nnew\n<!-- /x --> b'
+    'a <!-- x -->\n\nnew\n\n<!-- /x --> b'
     """
     for name, text in written.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -127,7 +127,7 @@ def filled(page: str, written: Mapping[str, str]) -> str:
             raise ValueError(msg)
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
-        page = f"{before}{begin}\n{text}\n{end}{after}"
+        page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
     return page
 
 
@@ -225,7 +225,7 @@ def _value(value: Any, unit: str) -> str:
         return "none"
     if isinstance(value, tuple):
         return ", ".join(f"{one:g}" for one in value)
-    return f"{value:g} {unit}".rstrip()
+    return f"{value:g} {unit.removesuffix('s') if value == 1 and len(unit) > 1 else unit}".rstrip()
 
 
 def _range(limits: tuple[float, float]) -> str:
