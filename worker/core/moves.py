@@ -2,8 +2,8 @@
 
 Whoever wants to change a verdict gives an order; `moved` says what the record
 becomes, or that the order does not hold any more. The store does one thing: it
-replaces a record if nobody was faster (compare and swap on `version`). So every
-decision is made from a view that is still true when it is written, and a write that
+replaces a record if nobody was faster (compare and swap on `version` and `nonce`). So
+every decision is made from a view that is still true when it is written, and a write that
 arrives twice changes nothing twice.
 
 An order names what it is about (a stage, an epoch and a round, a claim), so an old
