@@ -67,6 +67,14 @@ def test_every_arrow_has_its_path_and_its_words_and_none_is_left_over() -> None:
     assert set(ROUTES) == {(old, new) for _, old, new in arrows()}
 
 
+def test_a_move_that_is_not_drawn_yet_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {arrow: words for arrow, words in WORDS.items() if arrow[0] is not Trip}
+    monkeypatch.setattr(breaker_svg, "WORDS", drawn)
+
+    with pytest.raises(LookupError, match=r"^Trip from closed to open is not drawn yet"):
+        svg()
+
+
 def test_who_does_not_see_the_picture_is_told_every_move() -> None:
     drawn = ET.fromstring(svg())  # noqa: S314 - we wrote it ourselves
     told = drawn.findtext(f"{SVG}desc") or ""

@@ -2,7 +2,8 @@
 
 States, arrows and the names on them come from the table of moves. Where a box stands
 and how an arrow runs is decided here, and so are the few words beside a name: an
-arrow that has no path or no words yet fails a test, and so do words without an arrow.
+arrow that has no path or no words yet is refused by name, and a test finds words that
+have lost their arrow.
 """
 
 from collections.abc import Mapping
@@ -154,9 +155,20 @@ def described() -> str:
 
 
 def svg() -> str:
-    """The whole picture."""
+    """The whole picture.
+
+    Raises:
+        LookupError: A move has no path or no words yet; the message names it.
+    """
     by_pair: dict[Pair, list[Arrow]] = {}
     for arrow in arrows():
+        order, old, new = arrow
+        if arrow not in WORDS or (old, new) not in ROUTES:
+            msg = (
+                f"{order.__name__} from {title(old)} to {title(new)} is not drawn yet: give it "
+                "words in WORDS and a path in ROUTES of worker/cli/breaker_svg.py, and look at it"
+            )
+            raise LookupError(msg)
         by_pair.setdefault((arrow[1], arrow[2]), []).append(arrow)
     parts = [
         (
