@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.docs import main, pages
+from worker.cli.docs import main, pages, parts
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -15,6 +15,14 @@ def test_the_reference_pages_are_what_the_code_says(name: str) -> None:
 
 
 def test_the_pages_can_be_written_anew(tmp_path: Path) -> None:
+    for name, written in parts().items():
+        marks = "".join(f"<!-- {part} -->old<!-- /{part} -->" for part in written)
+        (tmp_path / name).write_text(marks, encoding="utf-8")
+
     main(tmp_path)
 
-    assert {file.name for file in tmp_path.iterdir()} == set(pages())
+    assert {file.name for file in tmp_path.iterdir()} == {*pages(), *parts()}
+    for name, written in parts().items():
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert all(part in text for part in written.values())
+        assert "-->old<!--" not in text

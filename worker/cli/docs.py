@@ -1,16 +1,18 @@
 """The reference pages, written from the code: `python -m worker.cli.docs docs`.
 
+Some are written whole; of `breaker.md` only the tables are, between their marks.
 A test fails when a page is not what this writes.
 """
 
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
+from worker.cli import breaker_page, markdown
+from worker.cli.breaker_svg import svg
 from worker.core.metrics import CATALOGUE, Failure
 from worker.runtime.telemetry import EVENTS, LEVELS
 from worker.settings.fields import ANY, rows
@@ -24,12 +26,18 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "events.md": events_page(),
         "settings.md": settings_page(),
+        "breaker.svg": svg(),
     }
+
+
+def parts() -> dict[str, dict[str, str]]:
+    """What is written into pages that are otherwise by hand, by file and by name."""
+    return {"breaker.md": breaker_page.parts()}
 
 
 def metrics_page() -> str:
     """The metric catalogue."""
-    table = _table(
+    table = markdown.table(
         ("Metric", "Unit", "Dimension sets", "When", "Meaning"),
         (
             (
@@ -75,7 +83,7 @@ an answer, or a receipt. Lines with `_aws` are [metrics](metrics.md).
     for kind in EVENTS:
         source = inspect.getsource(kind)
         notes = dict(re.findall(r"^    (\w+): .*?  # (.*)$", source, re.MULTILINE))
-        table = _table(
+        table = markdown.table(
             ("Field", "Type", "Values"),
             (
                 (f"`{field.name}`", f"`{_type(field.type)}`", notes.get(field.name, ""))
@@ -89,7 +97,7 @@ an answer, or a receipt. Lines with `_aws` are [metrics](metrics.md).
 
 def settings_page() -> str:
     """Every setting, its default and its meaning."""
-    table = _table(
+    table = markdown.table(
         ("Environment", "worker.toml", "Default", "Meaning"),
         (
             (
@@ -127,16 +135,13 @@ def _default(value: object) -> str:
     return f"`{int(value) if isinstance(value, float) and value.is_integer() else value}`"
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = (head, ["---"] * len(head), *body)
-    cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
 def main(folder: Path) -> None:
-    """Write every page."""
+    """Write every page, and the parts of pages that are there."""
     for name, text in pages().items():
         (folder / name).write_text(text, encoding="utf-8")
+    for name, written in parts().items():
+        page = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(breaker_page.filled(page, written), encoding="utf-8")
 
 
 if __name__ == "__main__":

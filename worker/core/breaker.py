@@ -7,6 +7,7 @@ did it go?). It does no I/O and reads no clock; what it did is in `take_moves`.
     OPEN       the rest is over, and a permit is asked for     -> HALF_OPEN
     HALF_OPEN  the probe came back well                        -> CLOSED, slowly
     HALF_OPEN  the probe came back badly, or not at all        -> OPEN, resting longer
+    HALF_OPEN  the probe was denied                            -> OPEN, in quarantine
     OPEN, HALF_OPEN  the fleet has decided something new       -> CLOSED (`start_over`)
 
 What the fleet decided is not its business: `core/gate.py` stands before it. Here a

@@ -127,7 +127,7 @@ class BreakerMoved:
     """A breaker changed its state, or the share that it admits.
 
     The fleet's moves are told once, by the worker whose write won; a process tells
-    its own, which concern nobody else.
+    its own, which concern nobody else. What an operator ordered is in the history only.
     """
 
     name: ClassVar = "breaker.moved"

@@ -313,7 +313,7 @@ _ROWS: Final = (
         name="StoreErrors",
         by=By.STORE,
         when="`store.failed`",
-        meaning="Calls to queues, ledger or payload store that failed after their retries.",
+        meaning="Calls to queues, ledger, payload store or breakers' table that failed in the end.",
     ),
     Metric(
         name="BreakersOpen",

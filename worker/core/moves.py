@@ -2,8 +2,8 @@
 
 Whoever wants to change a verdict gives an order; `moved` says what the record
 becomes, or that the order does not hold any more. The store does one thing: it
-replaces a record if nobody was faster (compare and swap on `version`). So every
-decision is made from a view that is still true when it is written, and a write that
+replaces a record if nobody was faster (compare and swap on `version` and `nonce`). So
+every decision is made from a view that is still true when it is written, and a write that
 arrives twice changes nothing twice.
 
 An order names what it is about (a stage, an epoch and a round, a claim), so an old
@@ -131,7 +131,7 @@ Order = (
 class Move:
     """One row: in which states an order may hold, when it does, and what it changes.
 
-    `when` and `change` are also the text of the page; `leads_to` its arrows.
+    `when` and `then` are also the text of the page; `leads_to` its arrows.
     """
 
     states: frozenset[State]
@@ -351,7 +351,7 @@ MOVES: Final[Mapping[type[Order], Move]] = MappingProxyType(
             _ANY,
             "the store knows less than the worker",
             lambda v, o, _: v.name == o.known.name and is_behind(v, o.known),
-            "what the worker knows is written back",
+            "what the worker knows is written back, half-open as open",
             _restore,
             _ANY,
         ),

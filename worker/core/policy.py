@@ -28,17 +28,19 @@ class BreakerPolicy:
         slow_rate: The same for slow calls; None (the default) never trips on them.
         recent_s: The fleet's fast rule looks at calls started in the last so many seconds.
         stuck_s: A call in flight for longer counts as failed until it ends.
-        cooldown_s, cooldown_growth, cooldown_max_s: How long an open circuit rests: the
-            first time, by what factor it grows with each failed round, and its cap.
-        jitter: The share by which a cooldown may be shorter or longer.
-        forgive_s: For so long a time closed, one level of the growth is forgiven.
+        cooldown_s: How long an open circuit rests the first time.
+        cooldown_growth: By what factor the rest grows with each failed round.
+        cooldown_max_s: The longest rest, before its jitter.
+        jitter: The share by which a rest may be shorter or longer.
+        forgive_s: For each so long a time closed, one step of the growth is forgiven.
         probes: Tickets of one round, for the whole fleet.
         probes_good: So many good ones end the round and begin the ramp.
         probe_s: A probe that takes longer is bad.
         ramp: Shares of the slots that are admitted, one step after the other, before closed.
         ramp_calls: Successes, over all voters, that earn the next step.
-        quarantine_s, quarantine_max_s: How long a target without quota or access rests;
-            doubles up to the second.
+        quarantine_s: How long a process leaves a target alone that has no quota or no
+            access for it; doubles each time.
+        quarantine_max_s: The longest quarantine.
 
     Raises:
         ValueError: A value is out of range; the message names the field.
@@ -65,7 +67,7 @@ class BreakerPolicy:
     quarantine_max_s: float = 900.0
 
     def __post_init__(self) -> None:
-        for name, low, high in _LIMITS:
+        for name, low, high in LIMITS:
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
                 continue
@@ -139,7 +141,7 @@ class PolicyChange:
 EVERY: Final = "*"
 
 
-_LIMITS: Final[tuple[tuple[str, float, float], ...]] = (
+LIMITS: Final[tuple[tuple[str, float, float], ...]] = (
     ("window_s", 2, 600),
     ("window_calls", 10, 1_000_000),
     ("min_calls", 1, 10_000),

@@ -10,6 +10,8 @@ decides *when* somebody gives an order, never *whether* it holds.
     stage     grows by 1 whenever the state or the share changes; votes name it
     epoch     grows by 1 at every trip
     round     grows by 1 at every round of probes, and is never set back
+
+Only who restores what the store has lost lets all four leap, by a thousand and more.
 """
 
 from dataclasses import dataclass
