@@ -46,6 +46,12 @@ def lost_between(start_s: float, end_s: float, *, reads: bool) -> Callable[[Call
     return plan
 
 
+async def fed(world: World, numbers: range) -> None:
+    for n in numbers:
+        world.submit(id=f"job-{n}", prompt="Hello.")
+        await asyncio.sleep(0.25)
+
+
 def blinded(workers: Iterable[LivingWorker]) -> list[bool]:
     return [event.blind for worker in workers for event in worker.told.of(BreakersBlind)]
 
@@ -90,30 +96,32 @@ def test_a_closed_circuit_goes_on_without_the_store_and_says_so() -> None:
     assert world.statuses() == {"answered": 150}
 
 
-def test_while_writes_are_refused_an_open_circuit_waits_for_them_and_loses_no_job() -> None:
+def test_while_writes_are_refused_each_worker_probes_an_open_circuit_for_itself() -> None:
     world = world_of(down=(20.0, 60.0))
 
-    async def main() -> tuple[State, int, list[bool]]:
+    async def main() -> tuple[State, int, list[bool], list[bool]]:
         workers = [LivingWorker(world, f"w{n}", seed=n) for n in range(4)]
         for worker in workers:
-            worker.wire.plan = lost_between(45.0, 120.0, reads=False)
-        for n in range(400):
-            world.submit(id=f"job-{n}", prompt="Hello.")
-            await asyncio.sleep(0.25)
-        before = store_of(world).verdicts["model-a"].state
+            worker.wire.plan = lost_between(45.0, 180.0, reads=False)
+        await fed(world, range(700))
+        fleet = store_of(world).verdicts["model-a"].state
         answered = world.statuses()["answered"]
         blind = blinded(workers)
+        await fed(world, range(700, 900))
+        both = blinded(workers)
         await until_quiet(world, within_s=900)
         for worker in workers:
             await worker.drain()
-        return before, answered, blind
+        return fleet, answered, blind, both
 
-    state, answered, blind = in_virtual_time(main())
+    fleet, answered, blind, both = in_virtual_time(main())
 
-    assert state in (State.OPEN, State.HALF_OPEN), "nobody can write that it is well again"
-    assert answered < 400
-    assert blind == [], "reads pass, so the verdict counts"
-    assert world.statuses() == {"answered": 400}
+    assert fleet in (State.OPEN, State.HALF_OPEN), "nobody can write that it is well again"
+    assert answered > 500, "and it is, for each of them"
+    assert blind == [True] * 4
+    assert both == [True, False] * 4, "the first write that passes ends it"
+    assert store_of(world).verdicts["model-a"].state is State.CLOSED
+    assert world.statuses() == {"answered": 900}
 
 
 @pytest.mark.parametrize("ahead_s", [0.0, 40.0])

@@ -305,6 +305,10 @@ class Gate:
             and lasted_s >= self._policy.probe_s + ROUND_MARGIN_S
         )
 
+    def rested(self, now: float) -> bool:
+        """Whether the circuit is open, and the next round of probes may begin."""
+        return self.verdict.state is State.OPEN and now >= self.seen_at + self.verdict.cooldown_s
+
     def calm_s(self, now: float) -> float:
         """For how long we have known the fleet's circuit to be closed, in seconds."""
         return now - self._calm_since if self.verdict.state is State.CLOSED else 0.0

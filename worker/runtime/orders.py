@@ -31,6 +31,10 @@ class Orders:
         worker: Its name, for the record.
         at: The wall clock, seconds since 1970.
         tell: Who wants to know.
+
+    Attributes:
+        refused_since: When writes began to fail while reads pass, on the loop's clock; None
+            while they pass as well.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Orders:
         self._worker = worker
         self._at = at
         self._tell = tell
+        self.refused_since: float | None = None
 
     async def give(self, gate: Gate, order: Order) -> Verdict | None:
         """Carry out one order; the gate adopts what is learned on the way.
@@ -108,11 +113,22 @@ class Orders:
             raise Unavailable(store="breakers", why="TimeoutError") from None
 
     async def _written(self, old: Verdict, new: Verdict) -> Verdict:
+        """What is there after this write.
+
+        Raises:
+            Unavailable: The store could not be asked, or read only: what was there still is.
+        """
         try:
-            return await self.ask(self._store.swap(old, new))
+            there = await self.ask(self._store.swap(old, new))
         except Unavailable:
             board: Board = await self.ask(self._store.read(consistent=True))
-            return board.verdicts.get(new.name, Verdict(name=new.name))
+            there = board.verdicts.get(new.name, Verdict(name=new.name))
+            if there == old:
+                if self.refused_since is None:
+                    self.refused_since = asyncio.get_running_loop().time()
+                raise
+        self.refused_since = None
+        return there
 
     async def _told(self, old: Verdict, new: Verdict) -> None:
         row = transition(old, new, round(self._at(), 3))

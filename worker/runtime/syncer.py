@@ -4,7 +4,8 @@
     a call failed   they are read at once, but not more than once a second
     not closed      every second, or with more than 5,000 workers a little slower: who
                     waits for the next step does not want to miss it
-    the store lost  nothing is queued up; after a few seconds the process goes on alone
+    the store lost  nothing is queued up; after a few seconds the process goes on alone,
+                    also when it can be read and takes no write: nobody could get a ticket
 
 So freshness follows the damage: a worker whose calls succeed loses nothing by
 learning late. No job waits for anything in here, but a probe for its ticket.
@@ -19,7 +20,7 @@ from typing import Final
 
 from worker.core.events import BreakersBlind, StoreFailed
 from worker.core.gate import PATIENCE_S, Gate
-from worker.core.moves import Release
+from worker.core.moves import BeginRound, Release
 from worker.core.policy import EVERY, PolicyChange
 from worker.core.retry import backoff_s
 from worker.core.verdict import Mode, State, Verdict, is_behind
@@ -76,7 +77,8 @@ class Syncer:
         self._read_at = -CALM_S
         self._read_due = 0.0
         self._fails = 0
-        self._failing_since = 0.0
+        self._failing_since: float | None = None
+        self._blind = False
         gates.share(self._tickets, self._alarm.set)
 
     @property
@@ -139,10 +141,21 @@ class Syncer:
         self._gates.look(self._now())
         if self._fails or self._now() + TICK_S >= self._read_due:
             await self._read()
+        if self._orders.refused_since is not None:
+            await self._try_to_write()
         await self._tickets.deliver(self._by_name)
         await self._juror.keep(self._now())
         for gate in self._gates:
             await self._decide(gate)
+
+    async def _try_to_write(self) -> None:
+        """Go on from an open circuit, for whoever could not: only a write tells that they pass."""
+        now = self._now()
+        for gate in self._gates:
+            if gate.rested(now):
+                await self._orders.give(gate, BeginRound(stage=gate.verdict.stage))
+            elif gate.verdict.state is State.HALF_OPEN:
+                await self._tickets.conclude(gate, overdue=gate.overdue(now))
 
     async def _decide(self, gate: Gate) -> None:
         now, override = self._now(), gate.verdict.override
@@ -176,14 +189,12 @@ class Syncer:
         self._changes |= board.policies  # a store that lost them takes none of them back
         for gate in self._gates:
             verdict = board.verdicts.get(gate.local.name)
-            if verdict is not None:
-                gate.adopt(verdict, now, self._at())
+            if verdict is not None and gate.adopt(verdict, now, self._at()):
+                self._orders.refused_since = None  # somebody can write
             self._follow(gate)
-            gate.see_again(now)
         self._read_at = now
-        if self._fails and now - self._failing_since >= BLIND_AFTER_S:
-            self._tell_blind(blind=False)
-        self._fails = 0
+        self._fails, self._failing_since = 0, None
+        self._see(now)
         verdicts = [gate.verdict for gate in self._gates]
         calm = all(v.state is State.CLOSED and v.override is None for v in verdicts)
         pace_s = CALM_S if calm else max(ALARM_S, self._juror.fleet_size / READS_PER_S)
@@ -210,19 +221,27 @@ class Syncer:
     def _lost(self, error: Unavailable, operation: str) -> None:
         now = self._now()
         self._tell(StoreFailed(store=error.store, operation=operation, why=error.why))
-        if not self._fails:
+        if self._failing_since is None:
             self._failing_since = now
-        elif now - self._failing_since >= BLIND_AFTER_S:
-            seeing = [gate for gate in self._gates if not gate.blind]
-            for gate in seeing:
-                gate.go_blind(now, self._juror.fleet_size)
-            if seeing:
-                self._tell_blind(blind=True)
+        self._see(now)
         self._fails += 1
         wait_s = backoff_s(self._fails, self._roll(), base_s=1.0, cap_s=RESYNC_MAX_S)
         self._read_due = now + max(ALARM_S / 2, wait_s)
 
-    def _tell_blind(self, *, blind: bool) -> None:
+    def _see(self, now: float) -> None:
+        """Go on alone if the store has been of no use for a while, and together if it is."""
+        since = [
+            one for one in (self._failing_since, self._orders.refused_since) if one is not None
+        ]
+        blind = bool(since) and now - min(since) >= BLIND_AFTER_S
+        if blind == self._blind:
+            return
+        self._blind = blind
+        for gate in self._gates:
+            if blind:
+                gate.go_blind(now, self._juror.fleet_size)
+            else:
+                gate.see_again(now)
         self._tell(BreakersBlind(blind=blind, fleet_size=round(self._juror.fleet_size, 1)))
 
 
