@@ -153,6 +153,20 @@ def test_calls_of_the_step_before_are_in_flight_still() -> None:
     assert one.local.vote(5, now).failures == 0, "but they are no evidence"
 
 
+def test_calls_of_the_step_before_that_hang_stand_in_nobodys_way() -> None:
+    one, now = gate(RAMP), 20.0
+    permits = [one.admit(now) for _ in range(4)]
+    assert one.adopt(replace(RAMP, share=0.25, version=4, stage=4), now, AT), "a step down"
+
+    def room(after_s: float) -> int:
+        one.local.look(now + after_s)
+        return one.room(now + after_s)
+
+    assert all(isinstance(permit, Permit) for permit in permits)
+    assert room(POLICY.stuck_s - 0.1) == 0
+    assert room(POLICY.stuck_s) == 2, "who waits for them makes no call that could end the step"
+
+
 def test_who_missed_the_ramp_begins_half_way_from_its_last_step_too() -> None:
     assert gate(OPEN, CLOSED).room(10.0) == 6
 
