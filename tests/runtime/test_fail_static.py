@@ -124,6 +124,66 @@ def test_while_writes_are_refused_each_worker_probes_an_open_circuit_for_itself(
     assert world.statuses() == {"answered": 900}
 
 
+def test_a_ramp_goes_on_while_writes_are_refused() -> None:
+    world = world_of(down=(20.0, 60.0))
+    ramped: list[float] = []
+
+    def watch(_: Verdict, new: Verdict) -> None:
+        if new.state is State.RAMP and new.name == "model-a":
+            ramped.append(asyncio.get_running_loop().time())
+
+    def plan(call: Call) -> Mishap | None:
+        return lost_between(ramped[0], ramped[0] + 120.0, reads=False)(call) if ramped else None
+
+    async def main() -> tuple[int, list[bool], State]:
+        store_of(world).watch = watch
+        workers = [LivingWorker(world, f"w{n}", seed=n) for n in range(4)]
+        for worker in workers:
+            worker.wire.plan = plan
+        feeding = asyncio.create_task(fed(world, range(2000)))
+        while not ramped:
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(40.0)
+        before = world.statuses()["answered"]
+        await asyncio.sleep(60.0)
+        answered = world.statuses()["answered"] - before
+        blind = blinded(workers)
+        await asyncio.sleep(60.0)
+        after = store_of(world).verdicts["model-a"].state
+        feeding.cancel()
+        for worker in workers:
+            await worker.drain()
+        return answered, blind, after
+
+    answered, blind, after = in_virtual_time(main())
+
+    assert blind == [True] * 4
+    assert answered >= 235, "four a second come in, and a fifth of the slots is no more in force"
+    assert after is State.CLOSED
+
+
+def test_refused_writes_are_forgotten_when_nobody_has_one_to_make() -> None:
+    world = world_of(down=(30.0, 36.0))
+
+    def refuses_verdicts(call: Call) -> Mishap | None:
+        out = 30.0 <= asyncio.get_running_loop().time() < 90.0
+        hit = (call.port, call.operation) == ("breakers", "swap")
+        return Mishap(when="before") if out and hit else None
+
+    async def main() -> list[bool]:
+        worker = LivingWorker(world, "w1")
+        worker.wire.plan = refuses_verdicts
+        await fed(world, range(1200))
+        told = blinded([worker])
+        await worker.drain()
+        return told
+
+    told = in_virtual_time(main())
+
+    assert "model-a" not in store_of(world).verdicts, "it was over before anything was written"
+    assert told[-1:] != [True]
+
+
 @pytest.mark.parametrize("ahead_s", [0.0, 40.0])
 def test_a_clock_that_is_ahead_ends_an_override_early_for_everybody(ahead_s: float) -> None:
     world = world_of()
