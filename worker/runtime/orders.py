@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 RACES_MAX: Final = 8
 ASK_S: Final = 2.0  # no store call takes longer, whatever it is made of
+UNREADABLE: Final = "RecordUnreadable"
 FORGET_S: Final = 30.0  # whoever has writes to make tries more often than that
 
 
@@ -150,10 +151,12 @@ class Orders:
         """
         try:
             there = await self.ask(self._store.swap(old, new))
-        except Unavailable:
+        except Unavailable as error:
             board: Board = await self.ask(self._store.read(consistent=True))
             there = board.verdicts.get(new.name, Verdict(name=new.name))
             if there == old:
+                if error.why == UNREADABLE:  # a later version's: it is ours alone that is refused
+                    raise
                 self.refusals.note(asyncio.get_running_loop().time())
                 raise
         self.refusals.end()

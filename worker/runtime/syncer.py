@@ -180,9 +180,16 @@ class Syncer:
             board = await self._orders.ask(self._store.read(consistent=True))
             for gate in self._gates:
                 if _lags(gate, board):
-                    name = gate.local.name
-                    await self._orders.restore(gate, board.verdicts.get(name, Verdict(name=name)))
+                    await self._restore(gate, board)
         self._learn(board)
+
+    async def _restore(self, gate: Gate, board: Board) -> None:
+        """Write back what one breaker has lost; what the others have is learned all the same."""
+        name = gate.local.name
+        try:
+            await self._orders.restore(gate, board.verdicts.get(name, Verdict(name=name)))
+        except Unavailable as error:
+            self._tell(StoreFailed(store=error.store, operation="restore", why=error.why))
 
     def _learn(self, board: Board) -> None:
         now = self._now()
