@@ -59,19 +59,17 @@ class NaiveWindow:
     lapse_s: float
     calls: list[Call] = field(default_factory=list)
     kept: list[Call] = field(default_factory=list)
+    keep_s: float = 0.0
     second: float | None = None
     dropped_by_count: int = 0
     lapsed: int = 0
 
-    def clear(self, now: float, *, keep: bool) -> None:
+    def clear(self, now: float, *, keep_s: float) -> None:
         left = [*self.kept, *self.calls]
+        self.keep_s = min(keep_s, self.lapse_s)
+        self.kept = [call for call in left if call.in_flight and now - call.second < self.keep_s]
         for call in left:
             call.inside = call.known = False
-        self.kept = [
-            call
-            for call in left
-            if keep and call.outcome is None and now - call.second < self.lapse_s
-        ]
         for call in self.kept:
             call.known = call.kept = True
         self.calls = []
@@ -91,7 +89,7 @@ class NaiveWindow:
                 call.known = False
                 self.lapsed += 1
         for call in self.kept:
-            if call.in_flight and now - call.second >= self.lapse_s:
+            if call.in_flight and now - call.second >= self.keep_s:
                 call.known = False
 
     def _drop_by_count(self) -> None:

@@ -103,6 +103,24 @@ def test_a_ramp_admits_its_share_of_the_slots() -> None:
     assert one.local.in_flight == 4
 
 
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_a_part_of_a_slot_comes_to_every_worker_in_turn(slots: int) -> None:
+    names = [f"w-{number}" for number in range(200)]
+    ramp = replace(RAMP, share=0.2)
+
+    def admitted(worker: str) -> list[int]:
+        one = Gate("a", POLICY, slots=slots, worker=worker, now=0.0)
+        assert one.adopt(ramp, 10.0, AT)
+        return [one.room(10.0 + turn * POLICY.stuck_s) for turn in range(5)]
+
+    found = {name: admitted(name) for name in names}
+
+    assert all(sum(turns) >= 1 for turns in found.values()), "no fleet waits for ever"
+    for turn in range(5):
+        at_once = sum(turns[turn] for turns in found.values())
+        assert at_once == pytest.approx(200 * slots * 0.2, rel=0.35), "and none is let in as a herd"
+
+
 def test_a_close_leaves_the_last_part_of_the_slots_to_be_earned() -> None:
     one, now = gate(RAMP, CLOSED), 10.0 + STEP_SPREAD_S
 
@@ -151,6 +169,20 @@ def test_calls_of_the_step_before_are_in_flight_still() -> None:
 
     assert (before, one.room(now)) == (4, 6), "six may be in flight after the close"
     assert one.local.vote(5, now).failures == 0, "but they are no evidence"
+
+
+def test_calls_of_the_step_before_that_hang_stand_in_nobodys_way() -> None:
+    one, now = gate(RAMP), 20.0
+    permits = [one.admit(now) for _ in range(4)]
+    assert one.adopt(replace(RAMP, share=0.25, version=4, stage=4), now, AT), "a step down"
+
+    def room(after_s: float) -> int:
+        one.local.look(now + after_s)
+        return one.room(now + after_s)
+
+    assert all(isinstance(permit, Permit) for permit in permits)
+    assert room(POLICY.stuck_s - 0.1) == 0
+    assert room(POLICY.stuck_s) == 2, "who waits for them makes no call that could end the step"
 
 
 def test_who_missed_the_ramp_begins_half_way_from_its_last_step_too() -> None:

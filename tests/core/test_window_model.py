@@ -103,13 +103,13 @@ class WindowModel(RuleBasedStateMachine):
         self.naive.window_s, self.naive.calls_max = window_s, calls_max
 
     @precondition(lambda self: self.calls)
-    @rule(lose=st.booleans(), keep=st.booleans())
-    def clear(self, lose: bool, keep: bool) -> None:  # noqa: FBT001
+    @rule(lose=st.booleans(), keep_s=st.sampled_from([0.0, STUCK_S, 1000.0]))
+    def clear(self, lose: bool, keep_s: float) -> None:  # noqa: FBT001
         if self.naive.in_flight:
-            kept = ", and they were kept" if keep else ""
+            kept = ", and they were kept" if keep_s else ""
             self.note(f"it was cleared with calls in flight{kept}")
-        self.window.clear(self.now, keep=keep)
-        self.naive.clear(self.now, keep=keep)
+        self.window.clear(self.now, keep_s=keep_s)
+        self.naive.clear(self.now, keep_s=keep_s)
         if lose:
             self.calls = []
 

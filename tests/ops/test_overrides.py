@@ -132,10 +132,32 @@ def test_a_write_whose_answer_was_lost_is_ours_though_somebody_wrote_on_top() ->
     run(main())
 
 
+def test_behind_a_network_error_may_be_a_try_that_came_through() -> None:
+    gone = Unavailable("breakers", "EndpointConnectionError", network=True)
+
+    async def main() -> None:
+        looked_up = Room(swap=Mishap(when="after", error=gone))
+        doubt = Room(swap=Mishap(when="after", error=gone))
+        quiet = doubt.desk.store.read
+
+        async def read(*, consistent: bool = False) -> Any:
+            if doubt.breakers.verdicts:
+                raise gone
+            return await quiet(consistent=consistent)
+
+        doubt.desk.store.read = read  # type: ignore[method-assign]
+
+        assert (await looked_up.hold()).stands
+        with pytest.raises(InDoubt):
+            await doubt.hold()
+
+    run(main())
+
+
 def test_silence_after_a_write_leaves_it_in_doubt_and_silence_before_it_does_not() -> None:
     async def main() -> None:
         doubt = Room(swap=Mishap(when="after", hangs=True))
-        unreachable = Room(swap=Mishap(when="before"))
+        unreachable = Room(read=Mishap(when="before"))
         silent = Room(read=Mishap(when="before", hangs=True))
 
         quiet = doubt.desk.store.read

@@ -99,6 +99,24 @@ async def steady_more(world: World, jobs: int, every_s: float) -> None:
         await asyncio.sleep(every_s)
 
 
+@pytest.mark.parametrize("name", ["w1-0", "w2-0", "w3-0", "w4-0"])
+def test_the_only_slot_of_a_fleet_is_in_the_ramp_at_some_time(name: str) -> None:
+    world = world_with()
+    world.model.mood = down_between(20.0, 60.0)
+
+    async def main() -> list[LivingWorker]:
+        worker = LivingWorker(world, name, rules={"slots": 1, "policies": {"model-a": POLICY}})
+        await steady(world, 300, 0.5)
+        await until_quiet(world, within_s=600)
+        await worker.drain()
+        return [worker]
+
+    workers = in_virtual_time(main())
+
+    assert fleet_moves(workers)[-1] == ("ramp", "closed")
+    assert world.statuses() == {"answered": 300}
+
+
 def test_calls_that_hang_do_not_keep_a_worker_with_free_slots_from_probing() -> None:
     world = world_with(Target(name="model-a", model="m", attempt_s=600.0, slow_s=15.0))
     world.model.mood = down_between(20.0, 60.0, hangs=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from worker.core.moves import Hold, moved
 from worker.core.policy import BreakerPolicy, PolicyChange
 from worker.core.route import Route, Target
 from worker.core.verdict import Mode, Override, State, Verdict
+from worker.ports import Board, Unavailable
+from worker.sim.breakers import BreakersHandle
 from worker.sim.clock import EPOCH, in_virtual_time, wall_clock
 from worker.sim.memory import Call, MemoryBreakers, Mishap, Reply, answer
 from worker.sim.world import LivingWorker, World, until_quiet
@@ -122,6 +125,122 @@ def test_while_writes_are_refused_each_worker_probes_an_open_circuit_for_itself(
     assert both == [True, False] * 4, "the first write that passes ends it"
     assert store_of(world).verdicts["model-a"].state is State.CLOSED
     assert world.statuses() == {"answered": 900}
+
+
+def test_a_ramp_goes_on_while_writes_are_refused() -> None:
+    world = world_of(down=(20.0, 60.0))
+    ramped: list[float] = []
+
+    def watch(_: Verdict, new: Verdict) -> None:
+        if new.state is State.RAMP and new.name == "model-a":
+            ramped.append(asyncio.get_running_loop().time())
+
+    def plan(call: Call) -> Mishap | None:
+        return lost_between(ramped[0], ramped[0] + 120.0, reads=False)(call) if ramped else None
+
+    async def main() -> tuple[int, list[bool], State]:
+        store_of(world).watch = watch
+        workers = [LivingWorker(world, f"w{n}", seed=n) for n in range(4)]
+        for worker in workers:
+            worker.wire.plan = plan
+        feeding = asyncio.create_task(fed(world, range(2000)))
+        while not ramped:
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(40.0)
+        before = world.statuses()["answered"]
+        await asyncio.sleep(60.0)
+        answered = world.statuses()["answered"] - before
+        blind = blinded(workers)
+        await asyncio.sleep(60.0)
+        after = store_of(world).verdicts["model-a"].state
+        feeding.cancel()
+        for worker in workers:
+            await worker.drain()
+        return answered, blind, after
+
+    answered, blind, after = in_virtual_time(main())
+
+    assert blind == [True] * 4
+    assert answered >= 235, "four a second come in, and a fifth of the slots is no more in force"
+    assert after is State.CLOSED
+
+
+def test_refused_writes_are_forgotten_when_nobody_has_one_to_make() -> None:
+    world = world_of(down=(30.0, 36.0))
+
+    def refuses_verdicts(call: Call) -> Mishap | None:
+        out = 30.0 <= asyncio.get_running_loop().time() < 90.0
+        hit = (call.port, call.operation) == ("breakers", "swap")
+        return Mishap(when="before") if out and hit else None
+
+    async def main() -> list[bool]:
+        worker = LivingWorker(world, "w1")
+        worker.wire.plan = refuses_verdicts
+        await fed(world, range(1200))
+        told = blinded([worker])
+        await worker.drain()
+        return told
+
+    told = in_virtual_time(main())
+
+    assert "model-a" not in store_of(world).verdicts, "it was over before anything was written"
+    assert told[-1:] != [True]
+
+
+class OfALaterSchema:
+    """A store in which the record of `model-a` is not to be read from `since` on."""
+
+    def __init__(self, store: BreakersHandle, since: float) -> None:
+        self._store = store
+        self._since = since
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def _hidden(self, name: str) -> bool:
+        return name == "model-a" and asyncio.get_running_loop().time() >= self._since
+
+    async def read(self, *, consistent: bool = False) -> Board:
+        board = await self._store.read(consistent=consistent)
+        there = {name: one for name, one in board.verdicts.items() if not self._hidden(name)}
+        return Board(verdicts=there, policies=board.policies)
+
+    async def swap(self, old: Verdict, new: Verdict) -> Verdict:
+        if self._hidden(new.name):
+            raise Unavailable("breakers", "RecordUnreadable")
+        return await self._store.swap(old, new)
+
+
+def test_a_verdict_that_became_unreadable_hides_no_other() -> None:
+    world = world_of()
+
+    async def main() -> tuple[list[bool], bool]:
+        store = store_of(world)
+
+        async def order(name: str, mode: Mode) -> None:
+            override = Override(
+                mode=mode, for_s=900.0, until_at=EPOCH + 900.0, author="ann", reason="a drill"
+            )
+            nothing = Verdict(name=name)
+            held = moved(nothing, Hold(override=override, number=0), POLICY, nonce=name)
+            assert held is not None
+            await store.seen_by().swap(nothing, held)
+
+        await order("model-a", Mode.OBSERVE)
+        worker = LivingWorker(
+            world, "w1", house={"breakers": OfALaterSchema(store.seen_by(), since=30.0)}
+        )
+        await asyncio.sleep(60.0)
+        await order("endpoint:default", Mode.HOLD_OPEN)
+        await asyncio.sleep(30.0)
+        gates = {gate.local.name: gate for gate in worker.supervisor.gates}
+        now = asyncio.get_running_loop().time()
+        held = gates["endpoint:default"].mode(now) is Mode.HOLD_OPEN
+        told = blinded([worker])
+        await worker.drain()
+        return told, held
+
+    assert in_virtual_time(main()) == ([], True)
 
 
 @pytest.mark.parametrize("ahead_s", [0.0, 40.0])

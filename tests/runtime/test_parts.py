@@ -2,9 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from worker.core.events import IntakeHeld, StoreFailed
+from worker.core.gate import Gate
+from worker.core.policy import BreakerPolicy
 from worker.core.route import Hold, Route, Take, Target
+from worker.core.verdict import State, Verdict
 from worker.runtime.acks import Acks
+from worker.runtime.gates import Gates, Refused, Ticket
 from worker.runtime.holds import Holds
 from worker.runtime.letters import MESSAGE_BYTES_MAX
 from worker.runtime.permits import Permits
@@ -226,3 +232,50 @@ def test_a_stall_of_every_call_is_no_reason_to_forget_one() -> None:
 
     assert world.statuses() == {"answered": 5}
     assert world.model.started.total() == 5
+
+
+class CountedTickets:
+    """Port `Tickets` that always has one."""
+
+    def __init__(self) -> None:
+        self.claims = 0
+
+    async def claim(self, gate: Gate, stage: int) -> Ticket:
+        del stage
+        self.claims += 1
+        return Ticket(breaker=gate.local.name, epoch=1, round=1, claim=str(self.claims))
+
+    def report(self, ticket: Ticket, *, good: bool) -> None:
+        """Nobody asks."""
+
+
+def test_no_ticket_of_an_endpoint_is_taken_for_a_call_that_its_target_keeps_back() -> None:
+    target, tickets = Target(name="model-a", model="m", region="eu-west-1"), CountedTickets()
+    round_1 = Verdict(
+        name="endpoint:eu-west-1",
+        state=State.HALF_OPEN,
+        version=2,
+        stage=2,
+        epoch=1,
+        round=1,
+        tickets=3,
+    )
+
+    async def main() -> None:
+        policies = {"model-a": BreakerPolicy()}
+        gates = Gates(
+            worker="w", slots=8, targets=[target], policies=policies, tell=Told(), now=0.0
+        )
+        gates.share(tickets, lambda: None)
+        endpoint, own = sorted(gates, key=lambda gate: gate.local.name)
+        own.local.start_over(0.0, limit=1.0)
+        await gates.enter(target)
+        endpoint.seat(0.0, juror=True)
+        assert endpoint.adopt(round_1, 0.0, 0.0)
+        with pytest.raises(Refused) as refused:
+            await gates.enter(target)
+        assert (refused.value.breaker, refused.value.refusal.why) == ("model-a", "full")
+
+    in_virtual_time(main())
+
+    assert tickets.claims == 0

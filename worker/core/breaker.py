@@ -357,14 +357,14 @@ class Breaker:
             limit: How many calls may be in flight to begin with, at least 1.
             ramping: Whether every success is to be counted, for the vote.
             goes_on: Whether this is another step of one recovery: calls of the step before
-                are in flight still. Those from before the recovery do not count.
+                are in flight still, until they hang. Those from before it do not count.
         """
         self._ramping = ramping
         if self.state is not State.CLOSED:
             self._move(State.CLOSED, now, why="the fleet has decided")
         else:
             self.generation += 1
-            self._window.clear(now, keep=goes_on)
+            self._window.clear(now, keep_s=self._policy.stuck_s if goes_on else 0.0)
         self._level = self._denials = self._denied = self._failed = self.successes = 0
         self._begin_slowly(limit)
 

@@ -9,7 +9,9 @@ process's own clock from when its stage was first seen here.
 
 In a pull loop a share of *jobs* limits nothing: whoever is refused four jobs of five
 pulls five times as many. So the ramp admits a share of each worker's *slots*; what
-is left over after the comma is drawn by worker and epoch, alike for every call.
+is left over after the comma goes round: a draw by worker and epoch says who has it
+first, and while a step lasts it is another worker's turn every `stuck_s`. Else a small
+fleet in which nobody drew a slot would make no call, and never earn the next step.
 """
 
 from dataclasses import dataclass
@@ -34,21 +36,25 @@ class NeedsTicket:
     stage: int
 
 
-def slots_admitted(slots: int, share: float, *of: object) -> int:
+def slots_admitted(slots: int, share: float, *of: object, turn: int = 0) -> int:
     """How many of a worker's slots a share of the fleet's slots comes to.
 
     Args:
         slots: The worker's.
         share: 0 to 1.
         of: Decides by a draw who gets the part of a slot that is left over.
+        turn: Counts from 0; a part of 1/n comes to each worker once in n turns.
 
     >>> slots_admitted(8, 0.5), slots_admitted(8, 1.0)
     (4, 8)
     >>> sum(slots_admitted(1, 0.2, f"worker-{n}", 1) for n in range(1000))
     187
+    >>> [slots_admitted(1, 0.25, "worker-1", 1, turn=turn) for turn in range(8)]
+    [1, 0, 0, 0, 1, 0, 0, 0]
     """
     whole = int(slots * share)
-    return whole + (draw(*of) < slots * share - whole)
+    part = slots * share - whole
+    return whole + ((draw(*of) + turn * part) % 1.0 < part)
 
 
 class Gate:
@@ -262,7 +268,8 @@ class Gate:
 
     def _share(self, now: float) -> int:
         share = self.verdict.share if now >= self._steps_at else self._steps_from
-        return slots_admitted(self._slots, share, self._worker, self.verdict.epoch)
+        turn = int((now - self.seen_at) / self._policy.stuck_s)
+        return slots_admitted(self._slots, share, self._worker, self.verdict.epoch, turn=turn)
 
     def room(self, now: float) -> int:
         """How many calls would be admitted now, at most; changes nothing.

@@ -94,6 +94,7 @@ class Window:
         "_ended",
         "_failures",
         "_former",
+        "_former_s",
         "_lapse_s",
         "_overdue",
         "_slices",
@@ -112,6 +113,7 @@ class Window:
         self._slices: tuple[Slice, ...] = ()
         self._overdue: tuple[Slice, ...] = ()  # left the window with calls in flight
         self._former: tuple[Slice, ...] = ()  # cleared, and kept for their calls in flight
+        self._former_s = 0.0
         self._calls = self._ended = self._failures = self._slow = 0
         self.current = Slice(now)
         self.turns_at = NEVER
@@ -121,17 +123,18 @@ class Window:
         self._window_s = window_s
         self._calls_max = calls_max
 
-    def clear(self, now: float, *, keep: bool = False) -> None:
+    def clear(self, now: float, *, keep_s: float = 0.0) -> None:
         """Start anew: no call from before is evidence any more.
 
         Args:
             now: The time.
-            keep: Whether calls that have not ended go on counting as in flight.
+            keep_s: Calls that have not ended go on counting as in flight until they are so old.
         """
         for one in (*self._slices, self.current):
             one.live = False
         left = (*self._former, *self._overdue, *self._slices, self.current)
-        self._former = self._unfinished(left, now) if keep else ()
+        self._former_s = min(keep_s, self._lapse_s)
+        self._former = self._unfinished(left, now, self._former_s)
         self._slices = ()
         self._overdue = ()
         self._calls = self._ended = self._failures = self._slow = 0
@@ -149,14 +152,14 @@ class Window:
         self.turns_at = since + SLICE_S
         self._drop_old(since + SLICE_S - self._window_s)
         if self._overdue:
-            self._overdue = self._unfinished(self._overdue, now)
+            self._overdue = self._unfinished(self._overdue, now, self._lapse_s)
         if self._former:
-            self._former = self._unfinished(self._former, now)
+            self._former = self._unfinished(self._former, now, self._former_s)
 
-    def _unfinished(self, slices: tuple[Slice, ...], now: float) -> tuple[Slice, ...]:
-        return tuple(
-            one for one in slices if one.ended < one.calls and now - one.since < self._lapse_s
-        )
+    def _unfinished(
+        self, slices: tuple[Slice, ...], now: float, below_s: float
+    ) -> tuple[Slice, ...]:
+        return tuple(one for one in slices if one.ended < one.calls and now - one.since < below_s)
 
     def _drop_old(self, oldest: float) -> None:
         gone = 0

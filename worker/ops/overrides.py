@@ -213,7 +213,8 @@ async def after(desk: Desk, error: Unavailable) -> Board:
         InDoubt: It cannot be told.
         Unavailable: The write cannot have been made.
     """
-    if error.network or error.local or error.why in REFUSED:
+    # Also behind a network error may be an earlier try of the same request that came through.
+    if error.local or error.why in REFUSED:
         raise error
     try:
         return await read(desk)

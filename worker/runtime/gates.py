@@ -162,6 +162,10 @@ class Gates:
 
     async def _try(self, target: Target) -> Passage:
         endpoint, own = self._pair(target)
+        if endpoint.probing:  # no ticket for a call that the other gate keeps back
+            refusal = own.refusal(asyncio.get_running_loop().time())
+            if refusal is not None:
+                raise Refused(own.local.name, refusal)
         first = await self._pass(endpoint)
         try:
             second = await self._pass(own)
@@ -242,6 +246,9 @@ class Gates:
                 await freed
         except TimeoutError:
             return
+        finally:
+            if freed in self._waiting:
+                self._waiting.remove(freed)
 
     # --- before a call ---------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """A worker's part in the jury: it keeps a seat, publishes its votes, and counts them all.
 
-no seat      looks for one every minute
+no seat      looks for one every minute, or sooner if only the writing failed
 calm         publishes every 15 s
 suspicion    publishes once a second
 its own vote speaks against the target, or a ramp goes on: counts the votes
@@ -17,7 +17,7 @@ from worker.core.jury import Seat, Vote, finding, fleet_size, seat_for
 from worker.core.verdict import State
 from worker.ports import BreakerStore, Unavailable
 from worker.runtime.gates import Gates
-from worker.runtime.orders import Orders
+from worker.runtime.orders import Orders, Refusals
 
 ALARM_S: Final = 1.0
 SEATLESS_S: Final = 60.0
@@ -38,6 +38,7 @@ class Juror:
     Attributes:
         due: When there is something to do, on the loop's clock.
         fleet_size: About how many workers there are.
+        refusals: Of seats that were to be written.
         gone: Set when a juror that leaves has given its seat back.
     """
 
@@ -62,6 +63,7 @@ class Juror:
         self._counted_at = 0.0
         self.due = 0.0
         self.fleet_size = 1.0
+        self.refusals = Refusals()
         self._leaves = False
         self.gone = asyncio.Event()
 
@@ -117,7 +119,8 @@ class Juror:
             beat=beat,
             votes=self._votes(now),
         )
-        if await self._orders.ask(self._store.sit(seat, old)):
+        self.due = now + self._spread(CALM_S)
+        if await self._written(seat, old):
             self._sit(seat, now)
             for gate in self._gates:
                 gate.seat(now, juror=True)
@@ -142,7 +145,7 @@ class Juror:
             votes=self._votes(now),
         )
         try:
-            kept = await self._orders.ask(self._store.sit(seat, old))
+            kept = await self._written(seat, old)
         except Unavailable:
             self._stand_up(now)  # whether it was written cannot be known: look for it again
             raise
@@ -150,6 +153,20 @@ class Juror:
             self._sit(seat, now)
         else:
             self._stand_up(now)
+
+    async def _written(self, seat: Seat, old: Seat | None) -> bool:
+        """Whether the seat is ours.
+
+        Raises:
+            Unavailable: The store could not be asked, or takes no write.
+        """
+        try:
+            ours = await self._orders.ask(self._store.sit(seat, old))
+        except Unavailable:
+            self.refusals.note(asyncio.get_running_loop().time())
+            raise
+        self.refusals.end()
+        return ours
 
     def _sit(self, seat: Seat, now: float) -> None:
         self._seat = seat

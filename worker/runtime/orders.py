@@ -15,12 +15,44 @@ from worker.core.events import BreakerMoved, StoreFailed
 from worker.core.gate import Gate
 from worker.core.moves import Order, Restore, moved
 from worker.core.verdict import Transition, Verdict, is_behind, transition
+from worker.core.window import NEVER
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 
 T = TypeVar("T")
 
 RACES_MAX: Final = 8
 ASK_S: Final = 2.0  # no store call takes longer, whatever it is made of
+UNREADABLE: Final = "RecordUnreadable"
+FORGET_S: Final = 30.0  # whoever has writes to make tries more often than that
+
+
+class Refusals:
+    """For how long writes of one kind fail while reads pass. Times are the loop's.
+
+    One refusal shows nothing: it is the time between the first and the last in a row
+    that counts, and the row ends with a write that passes, or when no more come.
+    """
+
+    def __init__(self) -> None:
+        self._first = self._last = NEVER
+
+    def note(self, now: float) -> None:
+        """A write was refused."""
+        if not self.fresh(now):
+            self._first = now
+        self._last = now
+
+    def end(self) -> None:
+        """A write passed."""
+        self._first = self._last = NEVER
+
+    def fresh(self, now: float) -> bool:
+        """Whether a write was refused of late, and none passed since."""
+        return now - self._last <= FORGET_S
+
+    def lasted_s(self, now: float) -> float:
+        """How long the row is, in seconds."""
+        return self._last - self._first if self.fresh(now) else 0.0
 
 
 class Orders:
@@ -33,8 +65,7 @@ class Orders:
         tell: Who wants to know.
 
     Attributes:
-        refused_since: When writes began to fail while reads pass, on the loop's clock; None
-            while they pass as well.
+        refusals: Of verdicts that were to be written.
     """
 
     def __init__(
@@ -44,7 +75,7 @@ class Orders:
         self._worker = worker
         self._at = at
         self._tell = tell
-        self.refused_since: float | None = None
+        self.refusals = Refusals()
 
     async def give(self, gate: Gate, order: Order) -> Verdict | None:
         """Carry out one order; the gate adopts what is learned on the way.
@@ -120,14 +151,15 @@ class Orders:
         """
         try:
             there = await self.ask(self._store.swap(old, new))
-        except Unavailable:
+        except Unavailable as error:
             board: Board = await self.ask(self._store.read(consistent=True))
             there = board.verdicts.get(new.name, Verdict(name=new.name))
             if there == old:
-                if self.refused_since is None:
-                    self.refused_since = asyncio.get_running_loop().time()
+                if error.why == UNREADABLE:  # a later version's: it is ours alone that is refused
+                    raise
+                self.refusals.note(asyncio.get_running_loop().time())
                 raise
-        self.refused_since = None
+        self.refusals.end()
         return there
 
     async def _told(self, old: Verdict, new: Verdict) -> None:

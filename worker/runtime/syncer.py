@@ -141,7 +141,7 @@ class Syncer:
         self._gates.look(self._now())
         if self._fails or self._now() + TICK_S >= self._read_due:
             await self._read()
-        if self._orders.refused_since is not None:
+        if self._orders.refusals.fresh(self._now()):
             await self._try_to_write()
         await self._tickets.deliver(self._by_name)
         await self._juror.keep(self._now())
@@ -180,9 +180,16 @@ class Syncer:
             board = await self._orders.ask(self._store.read(consistent=True))
             for gate in self._gates:
                 if _lags(gate, board):
-                    name = gate.local.name
-                    await self._orders.restore(gate, board.verdicts.get(name, Verdict(name=name)))
+                    await self._restore(gate, board)
         self._learn(board)
+
+    async def _restore(self, gate: Gate, board: Board) -> None:
+        """Write back what one breaker has lost; what the others have is learned all the same."""
+        name = gate.local.name
+        try:
+            await self._orders.restore(gate, board.verdicts.get(name, Verdict(name=name)))
+        except Unavailable as error:
+            self._tell(StoreFailed(store=error.store, operation="restore", why=error.why))
 
     def _learn(self, board: Board) -> None:
         now = self._now()
@@ -190,7 +197,8 @@ class Syncer:
         for gate in self._gates:
             verdict = board.verdicts.get(gate.local.name)
             if verdict is not None and gate.adopt(verdict, now, self._at()):
-                self._orders.refused_since = None  # somebody can write
+                self._orders.refusals.end()  # somebody can write
+                self._juror.refusals.end()
             self._follow(gate)
         self._read_at = now
         self._fails, self._failing_since = 0, None
@@ -230,10 +238,9 @@ class Syncer:
 
     def _see(self, now: float) -> None:
         """Go on alone if the store has been of no use for a while, and together if it is."""
-        since = [
-            one for one in (self._failing_since, self._orders.refused_since) if one is not None
-        ]
-        blind = bool(since) and now - min(since) >= BLIND_AFTER_S
+        failing_s = 0.0 if self._failing_since is None else now - self._failing_since
+        refused_s = max(one.refusals.lasted_s(now) for one in (self._orders, self._juror))
+        blind = max(failing_s, refused_s) >= BLIND_AFTER_S
         if blind == self._blind:
             return
         self._blind = blind
