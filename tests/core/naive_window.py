@@ -116,10 +116,16 @@ class NaiveWindow:
             len(stuck),
         )
 
-    def recent(self, now: float, recent_s: float) -> tuple[int, int]:
-        """Calls started lately, and those of them that failed."""
+    def recent(self, now: float, recent_s: float, calls_min: int = 0) -> tuple[int, int]:
+        """Calls started lately, or the newest that are enough; and those of them that failed."""
         self.turn(now)
-        lately = [call for call in self.calls if call.counts and now - call.second <= recent_s]
+        counted = [call for call in self.calls if call.counts]
+        lately = [
+            call
+            for call in counted
+            if now - call.second <= recent_s
+            or sum(newer.second > call.second for newer in counted) < calls_min
+        ]
         return len(lately), sum(call.outcome in BAD for call in lately)
 
     def ripe(self, now: float, stuck_s: float) -> tuple[int, int]:
