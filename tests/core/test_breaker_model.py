@@ -258,10 +258,6 @@ class BreakerModel(RuleBasedStateMachine):
         self.naive.rest_from_outside(self.now, rest_s, "the fleet's circuit is open")
         self.both_say_the_same()
 
-    @rule(odds=st.sampled_from([0.0, 0.3, 1.0, 1.0]))
-    def the_fleet_is_large(self, odds: float) -> None:
-        self.breaker.odds = odds
-
     @rule(stage=st.integers(0, 9))
     def the_jury_asks(self, stage: int) -> None:
         vote = self.breaker.vote(stage, self.now)
@@ -303,11 +299,51 @@ class BreakerModel(RuleBasedStateMachine):
                 return
             self.tell(-1, outcome)
 
-    @rule(good=st.integers(4, 24), bad=st.integers(8, 20), how=BADLY, gap_s=st.integers(2, 6))
-    def after_some_good_calls_all_fail(self, good: int, bad: int, how: Outcome, gap_s: int) -> None:
-        self.calls_go_the_same_way(good, Outcome.SUCCESS, 0.0)
-        self.now += gap_s
+    @rule(
+        good=st.lists(st.integers(1, 12), max_size=3),
+        bad=st.integers(8, 20),
+        how=BADLY,
+        gap_s=st.sampled_from([1.0, 2.25, 3.0, 5.0]),
+    )
+    def after_some_good_calls_all_fail(
+        self, good: list[int], bad: int, how: Outcome, gap_s: float
+    ) -> None:
+        for calls in good:
+            self.calls_go_the_same_way(calls, Outcome.SUCCESS, 0.0)
+            self.now += gap_s
         self.calls_go_the_same_way(bad, how, 0.25)
+
+    @rule(older=st.integers(4, 12), newer=st.integers(2, 6), how=BADLY)
+    def the_newest_calls_fail_and_older_ones_hide_it(
+        self, older: int, newer: int, how: Outcome
+    ) -> None:
+        self.the_policy_changes("quick")
+        self.the_fleet_decides(8.0, ramping=False)
+        for calls in (older, newer):
+            self.calls_go_the_same_way(calls, Outcome.SUCCESS, 0.0)
+            self.now += 2.25
+        self.calls_go_the_same_way(14, how, 0.0)
+
+    @rule(outcomes=st.lists(st.sampled_from(Outcome), min_size=3, max_size=9))
+    def calls_go_all_ways(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self.calls_go_the_same_way(1, outcome, 0.0)
+
+    @precondition(lambda self: self.naive.state is State.CLOSED)
+    @rule(
+        kind=st.sampled_from([Outcome.DENIED, Outcome.FAILURE, Outcome.HUNG]),
+        between=st.sampled_from(Outcome),
+        often=st.integers(1, 2),
+    )
+    def something_lies_between_two_like_calls(
+        self, kind: Outcome, between: Outcome, often: int
+    ) -> None:
+        if self.naive.limit < self.naive.slots:
+            self.the_fleet_decides(8.0, ramping=False)
+        self.calls_go_the_same_way(often, kind, 0.0)
+        self.calls_go_the_same_way(1, between, 0.0)
+        self.both_are_alike()
+        self.calls_go_the_same_way(1, kind, 0.0)
 
     @rule(calls=st.integers(2, 10), look=st.booleans())
     def calls_hang(self, calls: int, look: bool) -> None:  # noqa: FBT001
@@ -345,7 +381,6 @@ class BreakerModel(RuleBasedStateMachine):
         last=st.sampled_from(Outcome),
     )
     def probes_tell_nothing_until_one_does(self, nothing: list[Outcome], last: Outcome) -> None:
-        self.breaker.odds = 1.0
         for outcome in (*nothing, last):
             self.the_rest_ends(outcome, then="ends")
 
@@ -353,8 +388,10 @@ class BreakerModel(RuleBasedStateMachine):
     @rule(
         outcome=st.sampled_from(Outcome),
         then=st.sampled_from(["ends", "is lost", "stays", "the fleet decides", "a new policy"]),
+        odds=st.sampled_from([1.0, 0.3, 0.0]),
     )
-    def the_rest_ends(self, outcome: Outcome, then: str) -> None:
+    def the_rest_ends(self, outcome: Outcome, then: str, odds: float = 1.0) -> None:
+        self.breaker.odds = odds
         self.now = max(self.now, -(-self.naive.rest.longest // 0.25) * 0.25)
         self.one_asks()
         self.one_asks()
@@ -373,7 +410,6 @@ class BreakerModel(RuleBasedStateMachine):
     @precondition(lambda self: self.naive.state is State.OPEN)
     @rule(rounds=st.integers(2, 5))
     def probe_after_probe_comes_back_badly(self, rounds: int) -> None:
-        self.breaker.odds = 1.0
         for _ in range(rounds):
             self.the_rest_ends(Outcome.FAILURE, then="ends")
         if self.naive.bad_rounds > 4:
@@ -381,7 +417,6 @@ class BreakerModel(RuleBasedStateMachine):
 
     @rule(denials=st.integers(2, 5))
     def access_is_denied_again_and_again(self, denials: int) -> None:
-        self.breaker.odds = 1.0
         self.calls_go_the_same_way(2, Outcome.DENIED, 0.0)
         for _ in range(denials):
             if self.naive.state is State.OPEN:
@@ -398,7 +433,6 @@ class BreakerModel(RuleBasedStateMachine):
     def it_recovers_and_fails_again_after_a_calm_time(
         self, outcome: Outcome, rounds: int, good: Outcome, calm_s: float
     ) -> None:
-        self.breaker.odds = 1.0
         if self.naive.state is State.CLOSED:
             self.calls_go_the_same_way(12, outcome, 0.25)
         if self.naive.state is State.OPEN:
