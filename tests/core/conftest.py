@@ -12,7 +12,7 @@ settings.register_profile(
     "planted",
     deadline=None,
     database=None,
-    max_examples=150,
+    max_examples=200,
     phases=[Phase.explicit, Phase.generate],
 )
 settings.register_profile("nightly", deadline=None, max_examples=2000)

@@ -14,7 +14,7 @@ LATE = (Outcome.SLOW, Outcome.HUNG)
 SILENT = (Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED)
 
 
-def surely_above(bad: int, calls: int, rate: float, z: float = 1.28) -> bool:
+def surely_above(bad: float, calls: float, rate: float, z: float = 1.28) -> bool:
     """Whether the true rate is surely above `rate`: the test of scores, which Wilson inverts."""
     seen = bad / calls
     return seen > rate and seen - rate > z * sqrt(rate * (1 - rate) / calls)

@@ -19,7 +19,7 @@ from typing import Final
 
 REPO: Final = Path(__file__).parent.parent.parent
 AT_ONCE: Final = min(4, os.cpu_count() or 1)
-LIMIT_S: Final = 120
+LIMIT_S: Final = 300
 FAILED: Final = 1  # pytest's own code for "tests ran, and some failed"
 SEED: Final = 1  # of Hypothesis, where no other is asked for
 
