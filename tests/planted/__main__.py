@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 
-from tests.planted import test_planted_breaker
+from tests.planted import test_planted_breaker, test_planted_verdict
 from tests.planted.harness import FAILED, runs
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=1)
     asked = parser.parse_args()
-    bugs = test_planted_breaker.BUGS
+    bugs = (*test_planted_breaker.BUGS, *test_planted_verdict.BUGS)
     failed = False
     for seed in range(asked.first_seed, asked.first_seed + asked.runs):
         began = time.monotonic()
