@@ -85,7 +85,7 @@ class BreakerModel(Steps):
     @precondition(lambda self: self.naive.state is State.CLOSED)
     @rule(
         kind=st.sampled_from([Outcome.DENIED, Outcome.FAILURE, Outcome.HUNG]),
-        between=st.sampled_from(Outcome),
+        between=st.sampled_from([Outcome.SUCCESS, Outcome.SUCCESS, *Outcome]),
         often=st.integers(1, 2),
     )
     def something_lies_between_two_like_calls(
@@ -93,7 +93,7 @@ class BreakerModel(Steps):
     ) -> None:
         if self.naive.limit < self.naive.slots:
             self.the_fleet_decides(8.0, ramping=False)
-        self.calls_go_the_same_way(often, kind, 0.0)
+        self.calls_go_the_same_way(1 if kind is Outcome.DENIED else often, kind, 0.0)
         self.calls_go_the_same_way(1, between, 0.0)
         self.both_are_alike()
         self.calls_go_the_same_way(1, kind, 0.0)
@@ -163,6 +163,15 @@ class BreakerModel(Steps):
             self.ask_and_go_out_anyway(2)
         elif then == "a new policy":
             self.the_policy_changes("patient")
+
+    @rule(calls=st.integers(1, 3), outcome=st.sampled_from(Outcome))
+    def it_is_held_closed_through_an_outage(self, calls: int, outcome: Outcome) -> None:
+        for then in ("stays", "ends"):
+            self.ask_and_go_out_anyway(calls)
+            if self.naive.state is State.CLOSED:
+                self.calls_go_the_same_way(12, Outcome.FAILURE, 0.0)
+            if self.naive.state is State.OPEN:
+                self.the_rest_ends(outcome, then=then)
 
     @precondition(lambda self: self.naive.state is State.OPEN)
     @rule(rounds=st.integers(2, 5))
