@@ -14,7 +14,7 @@ LATE = (Outcome.SLOW, Outcome.HUNG)
 SILENT = (Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED)
 
 
-def surely_above(bad: int, calls: int, rate: float, z: float = 1.28) -> bool:
+def surely_above(bad: float, calls: float, rate: float, z: float = 1.28) -> bool:
     """Whether the true rate is surely above `rate`: the test of scores, which Wilson inverts."""
     seen = bad / calls
     return seen > rate and seen - rate > z * sqrt(rate * (1 - rate) / calls)
@@ -128,10 +128,16 @@ class NaiveWindow:
             len(stuck),
         )
 
-    def recent(self, now: float, recent_s: float) -> tuple[int, int]:
-        """Calls started lately, and those of them that failed."""
+    def recent(self, now: float, recent_s: float, calls_min: int = 0) -> tuple[int, int]:
+        """Calls started lately, or the newest that are enough; and those of them that failed."""
         self.turn(now)
-        lately = [call for call in self.calls if call.counts and now - call.second <= recent_s]
+        counted = [call for call in self.calls if call.counts]
+        lately = [
+            call
+            for call in counted
+            if now - call.second <= recent_s
+            or sum(newer.second > call.second for newer in counted) < calls_min
+        ]
         return len(lately), sum(call.outcome in BAD for call in lately)
 
     def ripe(self, now: float, stuck_s: float) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from worker.core.window import Outcome, Window
 
 STUCK_S = 3.0
 RECENT_S = 2.0
+ENOUGH = 5
 LAPSE_S = 40.0
 WINDOWS_S = (4.0, 10.0, 20.0)
 COUNTS = (None, 10, 12)
@@ -136,12 +137,16 @@ class WindowModel(RuleBasedStateMachine):
     @invariant()
     def both_saw_the_same_lately(self) -> None:
         recent = self.window.recent(self.now, RECENT_S)
+        newest = self.window.recent(self.now, RECENT_S, ENOUGH)
         ripe = self.window.ripe(self.now, STUCK_S)
 
+        assert newest == self.naive.recent(self.now, RECENT_S, ENOUGH)
         assert recent == self.naive.recent(self.now, RECENT_S)
         assert ripe == self.naive.ripe(self.now, STUCK_S)
         if ripe[0] > ripe[1] > 0:
             self.note("some calls hung and others ended")
+        if newest > recent:
+            self.note("older calls made up the number")
 
     @invariant()
     def what_nobody_used_is_empty(self) -> None:
@@ -162,6 +167,7 @@ MATTERS = (
     "a call ended that the window had given up",
     "a call was stuck",
     "some calls hung and others ended",
+    "older calls made up the number",
     "a call lapsed",
     "old calls gave way to many new ones",
     "the window grew in mid-flight",

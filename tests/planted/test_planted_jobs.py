@@ -1,40 +1,10 @@
-"""Bugs that we plant ourselves: a test suite that nothing can fail tests nothing.
+"""Bugs in what a job goes through: ledger, routes, retries, envelope."""
 
-Each is a small lie in the core, and the core's tests must not believe it.
-It is told in a copy of the package; the tests then run against the copy, in a
-process of their own. Text that is no longer in the source fails loudly: plant
-the bug anew where the rule lives now.
-"""
-
-import os
-import shutil
-import subprocess
-import sys
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
 
-REPO: Final = Path(__file__).parent.parent.parent
-AT_ONCE: Final = min(4, os.cpu_count() or 1)
-LIMIT_S: Final = 120
-FAILED: Final = 1  # pytest's own code for "tests ran, and some failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """A lie: in `module`, `old` becomes `new`, and `tests` must notice."""
-
-    name: str
-    module: str
-    tests: str
-    old: str
-    new: str
-
+from tests.planted.harness import Bug, is_found, passes
 
 LEDGER: Final = "test_ledger_model.py::LedgerTest"  # the lives, not the single moves
 
@@ -289,53 +259,10 @@ BUGS: Final = (
 )
 
 
-def run(bug: Bug | None, tests: str) -> subprocess.CompletedProcess[str]:
-    """The tests of the core against a copy of it, with `bug` planted."""
-    with TemporaryDirectory(prefix="planted-") as folder:
-        copy = Path(folder)
-        shutil.copytree(
-            REPO / "worker" / "core",
-            copy / "worker" / "core",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        shutil.copy(REPO / "worker" / "__init__.py", copy / "worker")
-        if bug is not None:
-            path = copy / "worker" / "core" / f"{bug.module}.py"
-            source = path.read_text(encoding="utf-8")
-            assert source.count(bug.old) == 1, (
-                f"{bug.name!r} cannot be planted: {bug.old!r} stands {source.count(bug.old)} "
-                f"times in worker/core/{bug.module}.py. Plant it anew where the rule lives now."
-            )
-            path.write_text(source.replace(bug.old, bug.new), encoding="utf-8")
-        command = [
-            *(sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--tb=line"),
-            *("-p", "no:cacheprovider", "--hypothesis-profile=planted"),
-            *("-c", str(REPO / "pyproject.toml"), "--rootdir", str(REPO)),
-            *("-o", f"pythonpath={copy}"),
-            *(str(REPO / "tests" / "core" / name) for name in tests.split()),
-        ]
-        env = os.environ | {"PYTHONPATH": str(copy)}
-        return subprocess.run(  # noqa: S603  (our own interpreter, our own arguments)
-            command, cwd=copy, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-
-
-@cache
-def runs() -> dict[str, "Future[subprocess.CompletedProcess[str]]"]:
-    """Every run, started once, a few at a time; "" is the core without a bug."""
-    pool = ThreadPoolExecutor(AT_ONCE)
-    clean = pool.submit(run, None, " ".join(sorted({bug.tests for bug in BUGS})))
-    return {"": clean} | {bug.name: pool.submit(run, bug, bug.tests) for bug in BUGS}
-
-
 def test_the_core_itself_passes() -> None:
-    honest = runs()[""].result()
-
-    assert honest.returncode == 0, honest.stdout
+    passes(BUGS)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
-    planted = runs()[bug.name].result()
-
-    assert planted.returncode == FAILED, f"nobody noticed that {bug.name}:\n{planted.stdout}"
+    is_found(bug, BUGS)
