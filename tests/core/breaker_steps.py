@@ -175,11 +175,13 @@ class Steps(RuleBasedStateMachine):
         one = self.out.pop(which % len(self.out))
         stale = self.stale(one)
         lapsed = not (one.call.inside or one.call.known)
-        before = self.seen()
+        before, out = self.seen(), self.breaker.in_flight
+        kept = one.call.kept and one.call.known
         self.breaker.settle(one.permit, outcome, self.now)
         self.naive.told(one.call, outcome, self.now)
         if stale:
             assert self.seen() == before, "news of an earlier generation"
+            assert self.breaker.in_flight == out - kept
             self.note(f"news of an earlier generation: {outcome}")
             if one.probe:
                 self.note("news of a probe of an earlier generation")
@@ -207,7 +209,10 @@ class Steps(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100))
     def lose(self, which: int) -> None:
         """The task died: nobody will ever settle this permit."""
-        if self.out.pop(which % len(self.out)).probe:
+        probes = [one for one in self.out if one.probe and not self.stale(one)]
+        lost = (probes or self.out)[which % len(probes or self.out)]
+        self.out.remove(lost)
+        if lost.probe:
             self.note("a probe was lost")
 
     @rule(kind=st.sampled_from(tuple(POLICIES)))
@@ -220,13 +225,15 @@ class Steps(RuleBasedStateMachine):
         self.naive.follow(policy)
         assert before == (self.breaker.in_flight, self.breaker.limit, self.breaker.state)
 
-    @rule(limit=st.sampled_from([0.5, 1.0, 2.5, 8.0]), ramping=st.booleans())
-    def the_fleet_decides(self, limit: float, ramping: bool) -> None:  # noqa: FBT001
+    @rule(limit=st.sampled_from([0.5, 1.0, 2.5, 8.0]), ramping=st.booleans(), goes_on=st.booleans())
+    def the_fleet_decides(self, limit: float, *, ramping: bool, goes_on: bool = False) -> None:
         self.note(f"the fleet decided while it was {self.naive.state}")
         if ramping:
             self.note("it ramped")
-        self.breaker.start_over(self.now, limit=limit, ramping=ramping)
-        self.naive.start_over(self.now, limit=limit, ramping=ramping)
+        if goes_on and self.naive.state is State.CLOSED and self.naive.window.in_flight:
+            self.note("it went on with calls in flight")
+        self.breaker.start_over(self.now, limit=limit, ramping=ramping, goes_on=goes_on)
+        self.naive.start_over(self.now, limit=limit, ramping=ramping, goes_on=goes_on)
         self.both_say_the_same()
 
     @rule(rest_s=st.sampled_from([1.0, 5.0]))
@@ -265,7 +272,7 @@ class Steps(RuleBasedStateMachine):
 
     def seen(self) -> tuple[object, ...]:
         one = self.breaker
-        return one.state, one.generation, one.limit, one.room(self.now), one.in_flight, one.why
+        return one.state, one.generation, one.limit, one.vote(0, self.now), one.why
 
     def both_say_the_same(self) -> None:
         one, naive = self.breaker, self.naive

@@ -84,11 +84,15 @@ class NaiveBreaker:
     def room(self, now: float) -> int:
         match self.state:
             case State.CLOSED:
-                return max(0, int(self.limit) - self.window.in_flight)
+                return max(0, int(self.limit) - self.busy(now))
             case State.OPEN:
                 return 1 if now >= self.rest.shortest else 0
             case _:
                 return 1 if self.probe is None else 0
+
+    def busy(self, now: float) -> int:
+        stuck = sum(call.stuck(now, self.policy.stuck_s) for call in self.window.calls)
+        return self.window.in_flight - stuck
 
     # --- calls -------------------------------------------------------------------
 
@@ -105,7 +109,7 @@ class NaiveBreaker:
             self._move(State.HALF_OPEN, "the rest is over", now)
         if self.state is State.HALF_OPEN and self.probe is not None:
             return No("probing", max(now + 0.5, self.probe_until))
-        full = self.window.in_flight >= int(self.limit)
+        full = self.busy(now) >= int(self.limit)
         if self.state is State.CLOSED and self.watches and full:
             return No("full", now + 0.5)
         return None
@@ -207,11 +211,11 @@ class NaiveBreaker:
         self.probe = None
         if new is State.CLOSED:
             self.closed_at = now
-        self._forget()
+        self._forget(now)
 
-    def _forget(self) -> None:
+    def _forget(self, now: float, *, keep_s: float = 0.0) -> None:
         self.endings = []
-        self.window.clear()
+        self.window.clear(now, keep_s=keep_s)
 
     def _begin_with(self, limit: float) -> None:
         self.limit = min(self.slots, max(1.0, limit))
@@ -219,11 +223,11 @@ class NaiveBreaker:
 
     # --- from outside ------------------------------------------------------------
 
-    def start_over(self, now: float, *, limit: float, ramping: bool) -> None:
+    def start_over(self, now: float, *, limit: float, ramping: bool, goes_on: bool) -> None:
         self.ramping = ramping
         if self.state is State.CLOSED:
             self.generation += 1
-            self._forget()
+            self._forget(now, keep_s=self.policy.stuck_s if goes_on else 0.0)
         else:
             self._move(State.CLOSED, "the fleet has decided", now)
         self.bad_rounds = self.denials = self.good_calls = 0

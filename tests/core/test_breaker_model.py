@@ -119,10 +119,16 @@ class BreakerModel(Steps):
         for _ in range(min(calls, len(self.out))):
             self.tell(-1, outcome)
 
-    @rule(outcomes=st.permutations(list(Outcome)), limit=st.sampled_from([1.0, 8.0]))
-    def the_fleet_decides_with_calls_in_flight(self, outcomes: list[Outcome], limit: float) -> None:
+    @rule(
+        outcomes=st.permutations(list(Outcome)),
+        limit=st.sampled_from([1.0, 8.0]),
+        goes_on=st.booleans(),
+    )
+    def the_fleet_decides_with_calls_in_flight(
+        self, outcomes: list[Outcome], limit: float, *, goes_on: bool
+    ) -> None:
         self.ask(len(outcomes), 0.25)
-        self.the_fleet_decides(limit, ramping=True)
+        self.the_fleet_decides(limit, ramping=True, goes_on=goes_on)
         if self.out:
             self.old_news_comes(outcomes)
 
@@ -293,6 +299,7 @@ MATTERS = (
     "the policy changed with counts at hand, closed",
     "it rested because the fleet's circuit was open",
     "it ramped",
+    "it went on with calls in flight",
     "it voted by its window",
     "it voted with calls that hang",
     "it voted sick",

@@ -155,6 +155,25 @@ def test_workers_take_a_step_of_the_recovery_at_moments_of_their_own() -> None:
     assert rooms(STEP_SPREAD_S) == {4}
 
 
+def test_calls_that_hang_leave_their_share_of_the_ramp_to_others() -> None:
+    one, now = gate(replace(RAMP, share=0.25)), 20.0
+    for _ in range(2):
+        one.admit(now)
+
+    before = one.room(now)
+    after = one.room(now + POLICY.stuck_s + 1)
+
+    assert (before, after) == (0, 2), "or nobody would ever show that it is well, or is not"
+    assert isinstance(one.admit(now + POLICY.stuck_s + 1), Permit)
+
+
+def test_an_open_circuit_is_rested_when_its_cooldown_is_over() -> None:
+    one = gate(OPEN)
+
+    assert [one.rested(10.0 + after_s) for after_s in (0.0, 1.9, 2.0)] == [False, False, True]
+    assert not gate(HALF).rested(99.0)
+
+
 def test_calls_of_the_step_before_are_in_flight_still() -> None:
     one, now = gate(replace(RAMP, share=0.25)), 20.0
     permits = [one.admit(now) for _ in range(2)]

@@ -104,8 +104,8 @@ class Breaker:
         now: The time.
 
     Attributes:
-        limit: How many calls may be in flight; falls when calls are throttled, slow or
-            hung, and grows with successes up to `slots`.
+        limit: How many calls may be in flight, not counting those that are stuck; falls when
+            calls are throttled, slow or hung, and grows with successes up to `slots`.
         odds: The chance that the end of a rest brings a probe and not another rest;
             below 1 while a large fleet cannot agree who probes.
     """
@@ -211,7 +211,7 @@ class Breaker:
             self._probe.live = False
             self._probe_until = now + self._policy.probe_s
             return self._probe
-        if self._window.in_flight >= int(self.limit):
+        if self.busy(now) >= int(self.limit):
             return Refusal("full", now + FULL_RETRY_S)
         return self._window.admit(now)
 
@@ -390,13 +390,17 @@ class Breaker:
         """Calls that have not ended, of this generation or of the recovery that it goes on with."""
         return self._window.in_flight
 
+    def busy(self, now: float) -> int:
+        """Calls in flight that may still come to something: not those past `stuck_s`."""
+        return self._window.in_flight - self._window.stuck(now, self._policy.stuck_s)
+
     def room(self, now: float) -> int:
         """How many calls would be admitted now; changes nothing."""
         if self.state is State.OPEN:
             return int(now >= self._resting.until)
         if self.state is State.HALF_OPEN:
             return int(self._probe is None)
-        return max(0, int(self.limit) - self._window.in_flight)
+        return max(0, int(self.limit) - self.busy(now))
 
     @property
     def rests_until(self) -> float:

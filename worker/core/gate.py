@@ -260,7 +260,7 @@ class Gate:
         if verdict.state is State.HALF_OPEN:
             free = verdict.tickets_left > 0 and (self._juror or self._waited(now))
             return None if free else Refusal("probing", now + ASK_AGAIN_S)
-        full = self.local.in_flight >= self._share(now)
+        full = self.local.busy(now) >= self._share(now)
         return Refusal("full", now + FULL_RETRY_S) if full else None
 
     def _waited(self, now: float) -> bool:
@@ -287,7 +287,7 @@ class Gate:
             return self.local.room(now)
         if self.probing:
             return 1
-        return min(self.local.room(now), max(0, self._share(now) - self.local.in_flight))
+        return min(self.local.room(now), max(0, self._share(now) - self.local.busy(now)))
 
     def refusal(self, now: float) -> Refusal | None:
         """Why there is no room now; None if there is. Changes nothing."""

@@ -217,7 +217,7 @@ class Window:
         """What the window holds now; a call past `stuck_s` seconds counts as failed."""
         if now >= self.turns_at:
             self.turn(now)
-        stuck = self._stuck(now, stuck_s)
+        stuck = self.stuck(now, stuck_s)
         overdue = sum(one.calls - one.ended for one in self._overdue)
         return Tally(
             calls=self._calls + overdue,
@@ -263,9 +263,10 @@ class Window:
                 break
         return calls, stuck
 
-    def _stuck(self, now: float, stuck_s: float) -> int:
+    def stuck(self, now: float, stuck_s: float) -> int:
+        """Calls in flight for longer than `stuck_s`; those from before `clear` never are."""
         stuck = 0
-        for one in (*self._overdue, *self._slices):
+        for one in (*self._overdue, *self._slices, self.current):
             # All calls of a slice are at least as old as its end.
             if now - one.since - SLICE_S >= stuck_s:
                 stuck += one.calls - one.ended
