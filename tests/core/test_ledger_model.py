@@ -284,6 +284,17 @@ class LedgerModel(RuleBasedStateMachine):
         worker.unsure = None if heard else ending
         worker.held = None if heard else held
 
+    def is_zombie(self, worker: Worker) -> bool:
+        held = worker.held
+        return held is not None and worker.unsure is None and held != self.claims[-1]
+
+    @precondition(lambda self: any(self.is_zombie(w) for w in self.workers))
+    @rule(state=st.sampled_from(ENDINGS), heard=st.booleans())
+    def a_zombie_wants_to_end_its_run(self, state: State, heard: bool) -> None:  # noqa: FBT001
+        busy = [w for w in self.workers if w.held and not w.unsure]
+        which = next(n for n, w in enumerate(busy) if self.is_zombie(w))
+        self.a_run_ends(which, state, charged=True, heard=heard)
+
     def end(self, worker: Worker, held: Record, ending: Ending) -> None:
         old = self.record
         answer = finish(old, held, ending, self.now + worker.clock_off_s)
@@ -384,12 +395,13 @@ class LedgerModel(RuleBasedStateMachine):
         self.ring(who, 0, heard=True)
 
     @precondition(lambda self: self.record is not None and self.record.state is State.DEAD)
-    @rule(who=st.integers(0, WORKERS - 1), dies=st.booleans())
-    def a_redrive_is_taken(self, who: int, dies: bool) -> None:  # noqa: FBT001
-        self.redrive(edited=False)
-        self.ring(who, len(self.messages) - 1, heard=True)
-        if dies:
-            self.end_latest(State.DEAD, heard=True)
+    @rule(who=st.integers(0, WORKERS - 1), dies=st.booleans(), times=st.integers(1, 2))
+    def redrives_are_taken(self, who: int, dies: bool, times: int) -> None:  # noqa: FBT001
+        for _ in range(times):
+            self.redrive(edited=False)
+            self.ring(who, len(self.messages) - 1, heard=True)
+            if dies:
+                self.end_latest(State.DEAD, heard=True)
 
     @precondition(lambda self: any(w.held for w in self.workers))
     @rule(who=st.integers(0, WORKERS - 1), first=st.booleans())
