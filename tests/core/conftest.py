@@ -12,10 +12,10 @@ settings.register_profile(
     "planted",
     deadline=None,
     database=None,
-    max_examples=200,
+    max_examples=300,
     phases=[Phase.explicit, Phase.generate],
 )
-settings.register_profile("nightly", deadline=None, max_examples=2000)
+settings.register_profile("nightly", deadline=None, max_examples=3000)
 
 if settings.get_current_profile_name() == "default":
     settings.load_profile("calm")  # a busy host is no reason to fail

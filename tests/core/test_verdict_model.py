@@ -152,14 +152,19 @@ class VerdictModel(Steps):
             self.reach_the_ramp()
             self.all_find_it_good(0, 4)
 
-    @rule(ups=st.lists(st.booleans(), min_size=1, max_size=5), fate=FATES)
-    def the_ramp_goes_up_and_down(self, ups: list[bool], fate: str) -> None:
+    @rule(
+        up=st.integers(1, 3),
+        down=st.integers(1, 3),
+        then=st.lists(st.booleans(), max_size=3),
+        fate=FATES,
+    )
+    def the_ramp_goes_up_and_down(self, up: int, down: int, then: list[bool], fate: str) -> None:
+        ups = up * [True] + down * [False] + then
         self.reach_the_ramp()
         worker = self.workers[0]
         self.read(0, "heard")
-        ups = [True, *ups]
-        for n, up in enumerate(ups):
-            votes = [replace(WELL if up else ILL, stage=worker.view.stage)] * 3
+        for n, well in enumerate(ups):
+            votes = [replace(WELL if well else ILL, stage=worker.view.stage)] * 3
             self.judge(worker, votes, 3, 0.5, fate if n + 1 == len(ups) else "heard")
 
     @rule(
