@@ -9,9 +9,10 @@ may happen in the course of business is a return value.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from worker.core.answer import Answer
+from worker.core.degrade import Context, Terms
 from worker.core.events import Event
 from worker.core.fault import Fault
 from worker.core.job import Job, PayloadRef, Request
@@ -340,9 +341,30 @@ class Protection(Protocol):
 class DegradedHandler(Protocol):
     """Gives a second-best answer where no model can."""
 
-    async def answer(self, job: Job, request: Request) -> DegradedAnswer | None:
-        """An answer, or None if this handler has none for the job."""
+    async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+        """An answer, or None if this handler has none for the job.
+
+        May be cancelled, and is no longer waited for after `context.left_s`. Whatever it
+        raises costs the job this step and no more.
+        """
         ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A degraded handler that looks on while models answer."""
+
+    async def learn(self, job: Job, request: Request, answer: Answer, target: Target) -> None:
+        """See an answer that was just recorded. Nobody waits for it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A degraded handler, and on which terms it serves."""
+
+    does: DegradedHandler
+    terms: Terms = field(default_factory=Terms)
 
 
 class Tell(Protocol):

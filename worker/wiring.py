@@ -14,8 +14,10 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError
@@ -29,7 +31,8 @@ from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.core.measures import Names
-from worker.ports import BreakerStore, Protection
+from worker.degraded.registry import HandlersUnusableError, build
+from worker.ports import BreakerStore, DegradedHandler, Handler, Protection
 from worker.runtime.gates import endpoint_of
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
@@ -58,6 +61,13 @@ def run(settings: Settings) -> int:
             "process.\n"
         )
         return 1
+    except HandlersUnusableError as error:
+        told = "\n".join(f"    {name}: {what}" for name, what in error.why.items())
+        sys.stderr.write(
+            f"worker cannot start: degraded handlers cannot be made.\n\n{told}\n\nTheir steps of "
+            "a route would be missing when they are needed. See docs/degraded.md.\n"
+        )
+        return 1
     return 0 if drain is Drain.CLEAN else FORCED
 
 
@@ -82,14 +92,26 @@ async def _until_signalled(settings: Settings) -> Drain:
     return await serve(settings, stop=stop)
 
 
-async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None) -> Drain:
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    session: Any = None,
+    handlers: Mapping[str, DegradedHandler] = MappingProxyType({}),
+) -> Drain:
     """Take jobs until `stop` is set, then drain.
 
     Args:
         settings: Checked settings.
         stop: Ends the intake; jobs in hand get `grace_s` seconds.
         session: An `aiobotocore` or an `aioboto3` session; a new one when None.
+        handlers: Degraded handlers of the program's own, for each `[degraded.<name>]` of kind
+            `plugin` by its name; functions and classes will do.
+
+    Raises:
+        HandlersUnusableError: A degraded handler cannot be made.
     """
+    made = build(settings.all_handlers(), given=handlers)
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
     lanes = settings.all_lanes()
@@ -124,6 +146,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
                 breakers=frozenset(
                     name for target in targets for name in (target.name, endpoint_of(target))
                 ),
+                handlers=frozenset(made),
             ),
             flush=flusher(
                 _write_line,
@@ -147,6 +170,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
             telemetry=telemetry,
             protection=protection,
             breakers=breakers,
+            handlers=made,
         )
         supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run))
         in_hand.append(supervisor)
@@ -183,6 +207,7 @@ def _house(
     telemetry: Telemetry,
     protection: Protection | None,
     breakers: BreakerStore | None,
+    handlers: Mapping[str, Handler],
 ) -> House:
     def queue(url: str) -> SqsQueue:
         return SqsQueue(clients.sqs_poll, clients.sqs_control, url)
@@ -210,6 +235,7 @@ def _house(
         payloads=S3Payloads(clients.s3, bucket) if bucket else None,
         protection=protection,
         breakers=breakers,
+        handlers=handlers,
         replies={name: queue(url) for name, url in settings.replies.items()},
         tell=telemetry,
         at=time.time,

@@ -76,6 +76,18 @@ def test_check_shows_what_is_in_force_and_why(tmp_path: Path) -> None:
     assert lines["WORKER_TARGETS__B__ID"] == ['"b"', "my.toml"]
 
 
+def test_check_tells_of_degraded_handlers_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(
+        "[degraded.faq]\nkind = 'rules'\nfile = 'no.toml'\n"
+        "[routes.default]\ntargets = ['default']\ndegraded = ['faq']\n"
+    )
+
+    answer = runner.invoke(app, ["check", "--config", "my.toml"])
+
+    assert answer.exit_code == 1
+    assert "the degraded handler `faq` cannot be made: no.toml: No such file" in answer.stdout
+
+
 def test_check_speaks_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_SLOT", "3")
     no = json.loads(runner.invoke(app, ["check", "--json"]).stdout)

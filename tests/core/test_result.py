@@ -149,13 +149,27 @@ def test_a_cut_answer_says_so() -> None:
 def test_a_degraded_answer_tells_what_it_lacks_and_why() -> None:
     answer = DegradedAnswer(content=({"text": "SHORT"},), quality=0.4, loses=("length",))
 
-    result = as_read(Degraded(answer=answer, handler="summary", why="circuit_open"))
+    result = as_read(
+        Degraded(
+            answer=answer,
+            handler="summary",
+            why="throttled",
+            code="ThrottlingException",
+            notice="Sorry.",
+        )
+    )
 
     assert result == AROUND | {
         "status": "degraded",
         "output": {"message": {"role": "assistant", "content": [{"text": "SHORT"}]}},
         "quality": {"minimum": 0.3, "served": 0.4},
-        "degraded": {"reason": "circuit_open", "handler": "summary", "loses": ["length"]},
+        "degraded": {
+            "reason": "throttled",
+            "cause": "ThrottlingException",
+            "handler": "summary",
+            "loses": ["length"],
+            "notice": "Sorry.",
+        },
         "latency_ms": LATENCY,
     }
 

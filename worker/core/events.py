@@ -167,6 +167,42 @@ class BreakersBlind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerAsked:
+    """A degraded handler was asked, by a job that needed it or in practice (`canary`)."""
+
+    name: ClassVar = "handler.asked"
+
+    job: str
+    handler: str
+    outcome: str  # answered, declined, below_quality, failed, late, refused
+    canary: bool
+    duration_ms: int
+    error: str = ""  # an exception's class, or what is wrong with the answer; never its text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerUntaught:
+    """A degraded handler could not learn from an answer, or took too long for it."""
+
+    name: ClassVar = "handler.untaught"
+
+    handler: str
+    error: str  # an exception's class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerMoved:
+    """A degraded handler's own breaker changed its state, in this process."""
+
+    name: ClassVar = "handler.moved"
+
+    handler: str
+    old: State
+    new: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStarted:
     """The worker takes jobs from now on."""
 
@@ -213,6 +249,9 @@ Event = (
     | BreakerMoved
     | CallRefused
     | BreakersBlind
+    | HandlerAsked
+    | HandlerUntaught
+    | HandlerMoved
     | WorkerStarted
     | DrainStarted
     | DrainEnded

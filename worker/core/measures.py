@@ -18,6 +18,9 @@ from worker.core.events import (
     Event,
     FaultUnknown,
     FlightFailed,
+    HandlerAsked,
+    HandlerMoved,
+    HandlerUntaught,
     IntakeHeld,
     JobSettled,
     LeaseLost,
@@ -42,6 +45,7 @@ class Names:
     routes: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
     breakers: frozenset[str] = frozenset()
+    handlers: frozenset[str] = frozenset()
 
 
 class Measurement(NamedTuple):
@@ -76,6 +80,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
         case BreakerMoved() | CallRefused() | BreakersBlind():
             return _guarded(event, names)
+        case HandlerAsked() | HandlerMoved() | HandlerUntaught():
+            return _stood_in(event, names)
         case WorkerStarted():
             return (Measurement("WorkerStarts", 1),)
         case DrainStarted():
@@ -100,6 +106,26 @@ def _guarded(
     if event.scope == "fleet":
         return (Measurement("BreakerTransitions", 1, breaker),)
     return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
+
+
+def _stood_in(
+    event: HandlerAsked | HandlerMoved | HandlerUntaught, names: Names
+) -> tuple[Measurement, ...]:
+    handler = event.handler if event.handler in names.handlers else OTHER
+    if isinstance(event, HandlerUntaught):
+        return (Measurement("HandlerErrors", 1, handler),)
+    if isinstance(event, HandlerMoved):
+        return (Measurement("HandlerTrips", 1, handler),) if event.new is State.OPEN else ()
+    found = [Measurement("HandlerCalls", 1, handler)]
+    if event.canary:
+        found.append(Measurement("HandlerCanaries", 1, handler))
+    if event.outcome == "answered":
+        found.append(Measurement("HandlerAnswers", 1, handler))
+    if event.outcome in ("failed", "late"):
+        found.append(Measurement("HandlerErrors", 1, handler))
+    elif event.outcome != "refused":
+        found.append(Measurement("HandlerLatency", event.duration_ms, handler))
+    return tuple(found)
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:

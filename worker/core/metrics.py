@@ -38,6 +38,7 @@ class By(StrEnum):
     FAILURE = "FailureClass"
     STORE = "Store"
     BREAKER = "Breaker"
+    HANDLER = "Handler"
 
 
 class Way(StrEnum):
@@ -349,6 +350,44 @@ _ROWS: Final = (
         by=By.BREAKER,
         when="`call.refused`",
         meaning="Calls of jobs in hand that a breaker gave no leave for.",
+    ),
+    Metric(
+        name="HandlerCalls",
+        by=By.HANDLER,
+        when="`handler.asked`",
+        meaning="Times that a degraded handler was asked, practice included.",
+    ),
+    Metric(
+        name="HandlerAnswers",
+        by=By.HANDLER,
+        when="`handler.asked` with answered",
+        meaning="Those of them that brought an answer good enough for its job.",
+    ),
+    Metric(
+        name="HandlerErrors",
+        by=By.HANDLER,
+        when="`handler.asked` with failed or late, `handler.untaught`",
+        meaning="Times that the handler failed, or was not done in time.",
+    ),
+    Metric(
+        name="HandlerCanaries",
+        by=By.HANDLER,
+        when="`handler.asked` with `canary`",
+        meaning="Practice: a model had answered, and the answer was dropped.",
+    ),
+    Metric(
+        name="HandlerLatency",
+        unit=Unit.MILLISECONDS,
+        way=Way.EACH,
+        by=By.HANDLER,
+        when="`handler.asked` with answered, declined or below_quality",
+        meaning="How long the handler took.",
+    ),
+    Metric(
+        name="HandlerTrips",
+        by=By.HANDLER,
+        when="`handler.moved` to open",
+        meaning="Handlers that a process stopped asking for a while.",
     ),
     Metric(
         name="DrainSeconds",

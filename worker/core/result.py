@@ -89,12 +89,18 @@ def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[
             }
             tail["latency_ms"]["model"] = answer.model_ms
             tail["latency_ms"]["first_token"] = answer.first_token_ms
-        case Degraded(answer=degraded, handler=handler, why=why):
+        case Degraded(answer=degraded):
             body = {
                 "status": "degraded",
                 "output": {"message": {"role": "assistant", "content": list(degraded.content)}},
                 "quality": {"minimum": minimum, "served": degraded.quality},
-                "degraded": {"reason": why, "handler": handler, "loses": list(degraded.loses)},
+                "degraded": {
+                    "reason": ended.why,
+                    "cause": ended.code,
+                    "handler": ended.handler,
+                    "loses": list(degraded.loses),
+                    "notice": ended.notice,
+                },
             }
         case Dead(reason=reason, detail=detail, code=code):  # pragma: no branch  (closed union)
             body = {
