@@ -672,3 +672,15 @@ def test_no_two_settings_have_one_name() -> None:
 @pytest.mark.parametrize("module", [fields, knobs, model, problem])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_cache_has_a_table_only_where_a_route_uses_it() -> None:
+    unused = settings(degraded={"before": {"kind": "cache"}})
+    used = settings(**degrading(before={"kind": "cache", "ttl_s": 60, "stale_s": 0}))
+    named = settings(**degrading(before={"kind": "cache"}), cache={"table": "answers"})
+
+    assert unused.cache_table is None
+    assert used.cache_table == "inference-worker-cache"
+    assert named.cache_table == "answers"
+    (spec,) = used.all_handlers()
+    assert (spec.ttl_s, spec.stale_s, spec.terms.loses) == (60, 0, ("freshness",))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from worker.core.answer import Answer
+from worker.core.cache import CachedAnswer
 from worker.core.degrade import Context, Terms
 from worker.core.events import Event
 from worker.core.fault import Fault
@@ -28,7 +29,7 @@ class Unavailable(Exception):
     """A service could not be asked, or did not answer; what it did is unknown.
 
     Attributes:
-        store: `queue`, `ledger`, `payloads`, `breakers`.
+        store: `queue`, `ledger`, `payloads`, `breakers`, `cache`.
         why: A code fit for logs and metrics: never a URL, a body or a receipt.
         local: Whether the cause is this process (no credentials, closed session).
         network: Whether the service could not even be reached.
@@ -334,6 +335,35 @@ class Protection(Protocol):
 
         Raises:
             Unavailable: The agent did not answer, or refused.
+        """
+        ...
+
+
+class AnswerCache(Protocol):
+    """Where answers lie that the same request may get again."""
+
+    async def get(self, key: str, tenant: str) -> CachedAnswer | None:
+        """The entry of a key if it is this tenant's. It may be older than it was to be kept.
+
+        Raises:
+            Unavailable: The store could not be asked.
+        """
+        ...
+
+    async def put(self, key: str, entry: CachedAnswer, *, fresh_s: float, keep_s: float) -> bool:
+        """Write an entry unless a better one is there that is not older than `fresh_s` seconds.
+
+        Args:
+            key: Of the request and its tenant.
+            entry: What to keep.
+            fresh_s: How long an entry of better quality holds its place, in seconds.
+            keep_s: When the store may forget it, in seconds after `entry.at`.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            Unavailable: It may or may not be written.
         """
         ...
 

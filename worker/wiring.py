@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError
 
 from worker.aws.bedrock import Bedrock
 from worker.aws.breakers import DynamoBreakers
+from worker.aws.cache import DynamoCache
 from worker.aws.clients import Clients, open_clients
 from worker.aws.ecs import agent_protection
 from worker.aws.emf import flusher
@@ -111,7 +112,6 @@ async def serve(
     Raises:
         HandlersUnusableError: A degraded handler cannot be made.
     """
-    made = build(settings.all_handlers(), given=handlers)
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
     lanes = settings.all_lanes()
@@ -146,7 +146,7 @@ async def serve(
                 breakers=frozenset(
                     name for target in targets for name in (target.name, endpoint_of(target))
                 ),
-                handlers=frozenset(made),
+                handlers=frozenset(spec.name for spec in settings.all_handlers()),
             ),
             flush=flusher(
                 _write_line,
@@ -162,6 +162,13 @@ async def serve(
                 "BreakersOpen": lambda: sum(s.breakers_open for s in in_hand),
                 "BreakerSyncAge": lambda: sum(s.sync_age_s for s in in_hand),
             },
+        )
+        table = settings.cache_table
+        made = build(
+            settings.all_handlers(),
+            given=handlers,
+            store=DynamoCache(clients.cache, table) if table else None,
+            tell=telemetry,
         )
         house = _house(
             settings,

@@ -8,6 +8,8 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     DrainEnded,
@@ -108,6 +110,10 @@ SAMPLES: tuple[Event, ...] = (
     replace(ASKED, canary=True, outcome="failed", error="KeyError"),
     replace(ASKED, handler="x", outcome="refused"),
     HandlerUntaught(handler="faq", error="TimeoutError"),
+    CacheRead(handler="faq", found="stale", age_s=9.5, canary=False),
+    CacheRead(handler="faq", found="none", age_s=0.0, canary=True),
+    CacheFilled(handler="faq", outcome="written"),
+    CacheFilled(handler="faq", outcome="too_large"),
     HANDLER_MOVED,
     replace(HANDLER_MOVED, new=State.HALF_OPEN),
     WorkerStarted(worker="w", version="1", slots=1, lanes=("default",)),
@@ -335,3 +341,14 @@ def test_a_handler_that_answered_is_no_error_and_one_that_failed_has_no_latency(
 def test_a_handlers_breaker_is_told_when_it_opens() -> None:
     assert told(HANDLER_MOVED) == {"HandlerTrips": (1, "faq")}
     assert told(replace(HANDLER_MOVED, old=State.OPEN, new=State.HALF_OPEN)) == {}
+
+
+def test_the_caches_hit_ratio_and_the_age_of_hits_are_told() -> None:
+    read = CacheRead(handler="faq", found="fresh", age_s=9.5, canary=False)
+    hit = {"CacheReads": (1, "faq"), "CacheHits": (1, "faq"), "CacheAge": (9.5, "faq")}
+
+    assert told(read) == hit
+    assert told(replace(read, found="stale")) == hit | {"CacheStaleHits": (1, "faq")}
+    assert told(replace(read, found="too_old")) == {"CacheReads": (1, "faq")}
+    assert told(CacheFilled(handler="faq", outcome="written")) == {"CacheFills": (1, "faq")}
+    assert told(CacheFilled(handler="faq", outcome="better_kept")) == {}

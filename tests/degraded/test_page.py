@@ -10,6 +10,7 @@ from worker.core.degrade import HandlerSpec, Terms
 from worker.degraded import Context, DegradedAnswer, Job, Request
 from worker.degraded.registry import build
 from worker.settings import Settings
+from worker.sim.memory import Told
 
 PAGE = (Path(__file__).parents[2] / "docs" / "degraded.md").read_text(encoding="utf-8")
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
@@ -32,7 +33,7 @@ def test_the_plugin_on_the_page_runs_and_is_short() -> None:
     exec(compile(source, "degraded.md", "exec"), page)  # noqa: S102 - it is ours
     spec = HandlerSpec(name="sorry", kind="plugin", terms=Terms())
 
-    handler = build([spec], given={"sorry": page["sorry"]})["sorry"].does
+    handler = build([spec], given={"sorry": page["sorry"]}, tell=Told())["sorry"].does
 
     assert len(source.strip().splitlines()) <= 10
     answer = ask(handler, "Hello?")
@@ -47,7 +48,7 @@ def test_the_rules_on_the_page_answer(tmp_path: Path) -> None:
     file.write_text(source, encoding="utf-8")
     spec = HandlerSpec(name="faq", kind="rules", terms=Terms(), file=str(file))
 
-    answer = ask(build([spec], given={})["faq"].does, "Opening hours in Bonn, please?")
+    answer = ask(build([spec], given={}, tell=Told())["faq"].does, "Opening hours in Bonn, please?")
 
     assert answer is not None
     assert answer.content == ({"text": "Our shop in Bonn is open from 9 to 18."},)

@@ -18,7 +18,7 @@ from worker.core.settlement import DegradedAnswer
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
 
-HandlerKind = Literal["rules", "plugin"]
+HandlerKind = Literal["rules", "cache", "plugin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,9 @@ class HandlerSpec:
     Attributes:
         file: Of `rules`: where they are.
         use: Of a `plugin`: `package.module:name`; "" for an object or an entry point.
+        ttl_s: Of a `cache`: how long an answer is fresh, in seconds.
+        stale_s: Of a `cache`: how much longer it serves while the circuit is open, in seconds.
+        entry_bytes_max: Of a `cache`: larger answers are not kept.
     """
 
     name: str
@@ -71,6 +74,9 @@ class HandlerSpec:
     terms: Terms
     file: str = ""
     use: str = ""
+    ttl_s: float = 3600.0
+    stale_s: float = 86_400.0
+    entry_bytes_max: int = 65_536
 
 
 def breaker_policy(limit_s: float) -> BreakerPolicy:

@@ -203,6 +203,28 @@ class HandlerMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRead:
+    """A degraded handler of kind `cache` looked for an answer."""
+
+    name: ClassVar = "cache.read"
+
+    handler: str
+    found: str  # fresh, stale, too_old, none
+    age_s: float
+    canary: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFilled:
+    """A degraded handler of kind `cache` was shown a good and whole answer."""
+
+    name: ClassVar = "cache.filled"
+
+    handler: str
+    outcome: str  # written, better_kept, too_large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStarted:
     """The worker takes jobs from now on."""
 
@@ -252,6 +274,8 @@ Event = (
     | HandlerAsked
     | HandlerUntaught
     | HandlerMoved
+    | CacheRead
+    | CacheFilled
     | WorkerStarted
     | DrainStarted
     | DrainEnded

@@ -11,6 +11,8 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     DrainEnded,
@@ -35,7 +37,7 @@ OTHER: Final = "other"
 # Deliveries that needed no run because another delivery of the same job did.
 DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
 # Any other name is a queue's.
-STORES: Final = frozenset({"breakers", "ledger", "payloads", "protection"})
+STORES: Final = frozenset({"breakers", "cache", "ledger", "payloads", "protection"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
         case BreakerMoved() | CallRefused() | BreakersBlind():
             return _guarded(event, names)
+        case CacheRead() | CacheFilled():
+            return _cached(event, names)
         case HandlerAsked() | HandlerMoved() | HandlerUntaught():
             return _stood_in(event, names)
         case WorkerStarted():
@@ -106,6 +110,19 @@ def _guarded(
     if event.scope == "fleet":
         return (Measurement("BreakerTransitions", 1, breaker),)
     return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
+
+
+def _cached(event: CacheRead | CacheFilled, names: Names) -> tuple[Measurement, ...]:
+    handler = event.handler if event.handler in names.handlers else OTHER
+    if isinstance(event, CacheFilled):
+        return (Measurement("CacheFills", 1, handler),) if event.outcome == "written" else ()
+    found = [Measurement("CacheReads", 1, handler)]
+    if event.found in ("fresh", "stale"):
+        found.append(Measurement("CacheHits", 1, handler))
+        found.append(Measurement("CacheAge", event.age_s, handler))
+    if event.found == "stale":
+        found.append(Measurement("CacheStaleHits", 1, handler))
+    return tuple(found)
 
 
 def _stood_in(

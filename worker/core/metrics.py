@@ -314,7 +314,8 @@ _ROWS: Final = (
         name="StoreErrors",
         by=By.STORE,
         when="`store.failed`",
-        meaning="Calls to queues, ledger, payload store or breakers' table that failed in the end.",
+        meaning="Calls to queues, ledger, payload store, cache or breakers' table that failed in "
+        "the end.",
     ),
     Metric(
         name="BreakersOpen",
@@ -388,6 +389,38 @@ _ROWS: Final = (
         by=By.HANDLER,
         when="`handler.moved` to open",
         meaning="Handlers that a process stopped asking for a while.",
+    ),
+    Metric(
+        name="CacheReads",
+        by=By.HANDLER,
+        when="`cache.read`",
+        meaning="Looks into the cache of answers, practice included.",
+    ),
+    Metric(
+        name="CacheHits",
+        by=By.HANDLER,
+        when="`cache.read` with fresh or stale",
+        meaning="Those of them that found an answer: CacheHits / CacheReads is the hit ratio.",
+    ),
+    Metric(
+        name="CacheStaleHits",
+        by=By.HANDLER,
+        when="`cache.read` with stale",
+        meaning="Hits past their time, served because the circuit was open.",
+    ),
+    Metric(
+        name="CacheAge",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=By.HANDLER,
+        when="`cache.read` with fresh or stale",
+        meaning="How old the answers were that were found.",
+    ),
+    Metric(
+        name="CacheFills",
+        by=By.HANDLER,
+        when="`cache.filled` with written",
+        meaning="Answers that were kept.",
     ),
     Metric(
         name="DrainSeconds",

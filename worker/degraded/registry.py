@@ -1,13 +1,15 @@
 """Makes the degraded handlers that the settings describe."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 from worker.core.degrade import HandlerSpec
+from worker.degraded.cache import Cache
 from worker.degraded.plugins import NoPluginError, as_handler, plugin
 from worker.degraded.rules import RulesUnreadableError, read_rules
-from worker.ports import DegradedHandler, Handler
+from worker.ports import AnswerCache, DegradedHandler, Handler, Tell
 
 
 class HandlersUnusableError(Exception):
@@ -22,12 +24,22 @@ class HandlersUnusableError(Exception):
         self.why = why
 
 
-def build(specs: Sequence[HandlerSpec], *, given: Mapping[str, Any]) -> dict[str, Handler]:
+def build(
+    specs: Sequence[HandlerSpec],
+    *,
+    given: Mapping[str, Any],
+    store: AnswerCache | None = None,
+    at: Callable[[], float] = time.time,
+    tell: Tell,
+) -> dict[str, Handler]:
     """Every handler, by name.
 
     Args:
         specs: As the settings describe them.
         given: Plug-ins that the program brings, by the handler's name.
+        store: Where caches keep their answers; may be None if there is no cache.
+        at: The wall clock, seconds since 1970.
+        tell: Hears what caches did.
 
     Raises:
         HandlersUnusableError: One or more of them cannot be made.
@@ -38,7 +50,7 @@ def build(specs: Sequence[HandlerSpec], *, given: Mapping[str, Any]) -> dict[str
     wrong = dict.fromkeys(sorted(unasked), why)
     for spec in specs:
         try:
-            made[spec.name] = Handler(does=_made(spec, given), terms=spec.terms)
+            made[spec.name] = Handler(does=_made(spec, given, store, at, tell), terms=spec.terms)
         except (NoPluginError, RulesUnreadableError) as error:
             wrong[spec.name] = str(error)
     if wrong:
@@ -46,13 +58,30 @@ def build(specs: Sequence[HandlerSpec], *, given: Mapping[str, Any]) -> dict[str
     return made
 
 
-def _made(spec: HandlerSpec, given: Mapping[str, Any]) -> DegradedHandler:
+def _made(
+    spec: HandlerSpec,
+    given: Mapping[str, Any],
+    store: AnswerCache | None,
+    at: Callable[[], float],
+    tell: Tell,
+) -> DegradedHandler:
     match spec.kind:
         case "rules":
             return read_rules(Path(spec.file))
-        case "plugin":
-            return (
-                as_handler(given[spec.name]) if spec.name in given else plugin(spec.name, spec.use)
+        case "cache":
+            assert store is not None, "where a route has a cache there is a table"
+            return Cache(
+                spec.name,
+                store,
+                ttl_s=spec.ttl_s,
+                stale_s=spec.stale_s,
+                entry_bytes_max=spec.entry_bytes_max,
+                at=at,
+                tell=tell,
             )
+        case "plugin":
+            if spec.name in given:
+                return as_handler(given[spec.name])
+            return plugin(spec.name, spec.use)
         case _:
             assert_never(spec.kind)

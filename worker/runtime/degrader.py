@@ -11,7 +11,7 @@ many, and never while the worker leaves.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -158,18 +158,22 @@ class Degrader:
             return
         for name in route.degraded:
             handler = self._house.handlers[name]
-            if isinstance(handler.does, Learner) and len(self._learning) < LEARNING_MAX:
-                lesson = partial(handler.does.learn, job, request, answered.answer, answered.target)
-                self._spawn(self._learning, name, lesson, handler.terms.limit_s)
+            steps: list[Callable[[], Awaitable[object]]] = []
             share = handler.terms.canary_share
-            if trip.payload_bytes or len(self._canaries) >= CANARIES_MAX:
-                continue  # a payload's bytes are given back with the job
-            if share and self._house.roll() < share:
-                practice = partial(
-                    self._ask, name, job, request, job_id=trip.record.job, reason=CANARY
+            # A payload's bytes are given back with the job: it is not kept for practice.
+            room = len(self._canaries) < CANARIES_MAX and not trip.payload_bytes
+            practises = room and share > 0 and self._house.roll() < share
+            if practises:
+                steps.append(
+                    partial(self._ask, name, job, request, job_id=trip.record.job, reason=CANARY)
                 )
-                # It bounds itself.
-                self._spawn(self._canaries, name, practice, None)
+            # After the practice: a handler is not to find what it was just shown.
+            if isinstance(handler.does, Learner) and len(self._learning) < LEARNING_MAX:
+                learn = handler.does.learn
+                steps.append(partial(learn, job, request, answered.answer, answered.target))
+            if steps:
+                among = self._canaries if practises else self._learning
+                self._spawn(among, name, steps, 2 * handler.terms.limit_s)
 
     async def close(self) -> None:
         """Drop whatever still runs beside the jobs."""
@@ -182,13 +186,14 @@ class Degrader:
         self,
         among: set[asyncio.Task[None]],
         name: str,
-        do: Callable[[], Awaitable[object]],
-        limit_s: float | None,
+        steps: Sequence[Callable[[], Awaitable[object]]],
+        limit_s: float,
     ) -> None:
         async def bounded() -> None:
             try:
                 async with asyncio.timeout(limit_s):
-                    await do()
+                    for step in steps:
+                        await step()
             except Exception as error:  # noqa: BLE001 - a handler may fail; the worker may not
                 self._house.tell(HandlerUntaught(handler=name, error=type(error).__name__))
 

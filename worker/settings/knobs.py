@@ -24,6 +24,7 @@ MIB: Final = 1_048_576
 _TARGET: Final = Target(name="", model="")
 _RETRY: Final = RetryPolicy()
 _BREAKER: Final = BreakerPolicy()
+_SPEC: Final = HandlerSpec(name="", kind="cache", terms=Terms())
 
 _NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
@@ -203,7 +204,11 @@ class RouteSettings(Section):
 
 # What a kind of handler is worth, and what its answers lack, unless the settings say.
 KINDS: Final[Mapping[HandlerKind, tuple[float, tuple[str, ...]]]] = MappingProxyType(
-    {"rules": (0.3, ("specificity",)), "plugin": (0.5, ())}
+    {
+        "rules": (0.3, ("specificity",)),
+        "cache": (1.0, ("freshness",)),
+        "plugin": (0.5, ()),
+    }
 )
 
 
@@ -211,12 +216,14 @@ class HandlerSettings(Section):
     """A handler of second-best answers; acts only where a route names it."""
 
     kind: HandlerKind
-    """`rules`: the first pattern that matches; `plugin`: your own code."""
+    """`rules`: the first pattern that matches; `cache`: what the same request got before; \
+`plugin`: your own code."""
     quality: Annotated[float, Field(ge=0, le=1)] | None = None
     """The best that it can give, compared with a job's `min_quality`; by default 0.3 for \
-`rules`, 0.5 for a `plugin`."""
+`rules`, 1 for a `cache` (whose entries have the quality of their target), 0.5 for a `plugin`."""
     loses: Words | None = None
-    """What its answers lack beside a model's, told in the result; `specificity` for `rules`."""
+    """What its answers lack beside a model's, told in the result; `specificity` for `rules`, \
+`freshness` for a `cache`."""
     limit_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Terms().limit_s
     """How long it may take; then the next step follows."""
     canary_share: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -225,6 +232,13 @@ class HandlerSettings(Section):
     """Of `rules`: the file that they are in, *.toml or *.json."""
     use: Annotated[str, _matching(_DOTTED, "must be package.module:name")] | None = None
     """Of a `plugin`: `package.module:name`; by default the entry point of its name."""
+
+    ttl_s: Seconds = _SPEC.ttl_s
+    """Of a `cache`: how long an answer is fresh."""
+    stale_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _SPEC.stale_s
+    """Of a `cache`: how much longer it serves while no target of the route admits anything."""
+    entry_bytes_max: Annotated[int, Field(ge=1, le=262_144)] = _SPEC.entry_bytes_max
+    """Of a `cache`: larger answers are not kept."""
 
     def spec(self, name: str) -> HandlerSpec:
         """The core's value."""
@@ -240,7 +254,17 @@ class HandlerSettings(Section):
             ),
             file=self.file,
             use=self.use or "",
+            ttl_s=self.ttl_s,
+            stale_s=self.stale_s,
+            entry_bytes_max=self.entry_bytes_max,
         )
+
+
+class CacheSettings(Section):
+    """Where degraded handlers of kind `cache` keep their answers."""
+
+    table: Annotated[str, _matching(_TABLE, "must be the name or ARN of a table")] | None = None
+    """Name of the table; by default `<service>-cache`. Needed only where a route has a cache."""
 
 
 class BreakerSettings(Section):

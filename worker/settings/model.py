@@ -15,6 +15,7 @@ from worker.core.route import Route, Target
 from worker.settings.knobs import (
     MIB,
     BreakerSettings,
+    CacheSettings,
     HandlerSettings,
     Lane,
     LaneSettings,
@@ -63,6 +64,7 @@ class Shape(BaseSettings):
     """Plans, by name; without any, `default` tries every target in order."""
     degraded: dict[Name, HandlerSettings] = Field(default_factory=dict)
     """Handlers of second-best answers, by name; see docs/degraded.md."""
+    cache: CacheSettings = CacheSettings()
     breaker: BreakerSettings = BreakerSettings()
     ledger: LedgerSettings = LedgerSettings()
     payloads: PayloadSettings = PayloadSettings()
@@ -196,6 +198,12 @@ class Shape(BaseSettings):
     def breakers_table(self) -> str:
         """The table that the fleet shares its circuits in."""
         return self.breaker.table or f"{self.service}-breakers"
+
+    @property
+    def cache_table(self) -> str | None:
+        """The table of the caches; None if no route has one."""
+        used = any(spec.kind == "cache" for spec in self.all_handlers())
+        return (self.cache.table or f"{self.service}-cache") if used else None
 
     @property
     def ledger_table(self) -> str:

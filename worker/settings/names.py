@@ -119,7 +119,11 @@ def _handlers_have_what_their_kind_needs(s: Shape) -> Iterator[Problem]:
 
 
 _OF_KIND: Final[Mapping[HandlerKind, frozenset[str]]] = MappingProxyType(
-    {"rules": frozenset({"file"}), "plugin": frozenset({"use"})}
+    {
+        "rules": frozenset({"file"}),
+        "cache": frozenset({"ttl_s", "stale_s", "entry_bytes_max"}),
+        "plugin": frozenset({"use"}),
+    }
 )
 
 
