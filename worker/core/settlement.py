@@ -52,6 +52,7 @@ class Degraded:
         why: `circuit_open`, or the kind of the last fault.
         code: The last fault's code, "" if nothing was called.
         notice: What an end user is told of it.
+        will_upgrade: Whether a model's answer is to replace it later.
     """
 
     answer: DegradedAnswer
@@ -59,6 +60,7 @@ class Degraded:
     why: str
     code: str = ""
     notice: str = ""
+    will_upgrade: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,10 @@ class Settler:
             attempts=(*record.history, *trip.history),
             attempts_total=trip.attempts,
             deadline_at=trip.deadline_at,
+            handler_ms=_ms(trip.handler_s),
+            requested=max((t.quality for t in trip.route.targets), default=0.0)
+            if trip.route
+            else 0.0,
         )
         return orjson.dumps(build(ended, trip.job, run))
 
