@@ -32,8 +32,9 @@ from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.core.measures import Names
+from worker.degraded.plugins import Plugin
 from worker.degraded.registry import HandlersUnusableError, build
-from worker.ports import BreakerStore, DegradedHandler, Handler, Protection
+from worker.ports import BreakerStore, Handler, Protection
 from worker.runtime.gates import endpoint_of
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
@@ -98,7 +99,7 @@ async def serve(
     *,
     stop: asyncio.Event,
     session: Any = None,
-    handlers: Mapping[str, DegradedHandler] = MappingProxyType({}),
+    handlers: Mapping[str, Plugin] = MappingProxyType({}),
 ) -> Drain:
     """Take jobs until `stop` is set, then drain.
 

@@ -19,6 +19,7 @@ from worker.ports import DegradedHandler
 GROUP: Final = "inference_worker.degraded"
 
 Answers = Callable[[Job, Context], Awaitable[DegradedAnswer | None]]
+Plugin = DegradedHandler | Answers | Callable[[], DegradedHandler]
 
 
 class NoPluginError(Exception):

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 from worker.core.degrade import HandlerSpec
 from worker.degraded.cache import Cache
-from worker.degraded.plugins import NoPluginError, as_handler, plugin
+from worker.degraded.plugins import NoPluginError, Plugin, as_handler, plugin
 from worker.degraded.rules import RulesUnreadableError, read_rules
 from worker.ports import AnswerCache, DegradedHandler, Handler, Tell
 
@@ -27,7 +27,7 @@ class HandlersUnusableError(Exception):
 def build(
     specs: Sequence[HandlerSpec],
     *,
-    given: Mapping[str, Any],
+    given: Mapping[str, Plugin],
     store: AnswerCache | None = None,
     at: Callable[[], float] = time.time,
     tell: Tell,
@@ -60,7 +60,7 @@ def build(
 
 def _made(
     spec: HandlerSpec,
-    given: Mapping[str, Any],
+    given: Mapping[str, Plugin],
     store: AnswerCache | None,
     at: Callable[[], float],
     tell: Tell,
