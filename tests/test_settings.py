@@ -600,6 +600,12 @@ def test_a_route_may_degrade_when_nothing_admits_its_jobs(
         (degrading({"degraded": ["faq", "faq"]}, faq=FAQ), "names a degraded handler twice"),
         (degrading({"on_open": "degrade"}), "is to degrade, and names no handler"),
         (degrading(faq={"kind": "rules"}), "handler `faq` has no rules"),
+        (degrading(short={"kind": "summary"}), "handler `short` has nobody to ask"),
+        (degrading(short={"kind": "summary", "target": "x"}), "`short` has nobody to ask"),
+        (
+            degrading(short={"kind": "summary", "target": "default"}),
+            "handler `short` asks a target of route default",
+        ),
         (degrading(faq={**FAQ, "use": "a:b"}), "`faq` has settings of another kind"),
         (degrading(sorry={"kind": "plugin", "file": "x"}), "`sorry` has settings of another kind"),
     ],
@@ -684,3 +690,12 @@ def test_a_cache_has_a_table_only_where_a_route_uses_it() -> None:
     assert named.cache_table == "answers"
     (spec,) = used.all_handlers()
     assert (spec.ttl_s, spec.stale_s, spec.terms.loses) == (60, 0, ("freshness",))
+
+
+def test_a_summary_has_a_target_of_its_own() -> None:
+    cheap = {"cheap": {"id": "small", "max_tokens": 200}}
+    ours = settings(**degrading(short={"kind": "summary", "target": "cheap"}), targets=cheap)
+
+    (spec,) = ours.all_handlers()
+    assert spec.target == ours.all_targets()["cheap"]
+    assert (spec.terms.quality, spec.terms.loses) == (0.5, ("length", "detail"))

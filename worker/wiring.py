@@ -115,6 +115,7 @@ async def serve(
     """
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
+    helpers = [spec.target for spec in settings.all_handlers() if spec.target]
     lanes = settings.all_lanes()
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(
@@ -122,7 +123,7 @@ async def serve(
                 session=session,
                 pollers=len(lanes) * (settings.queue.pollers_max + 1),
                 slots=settings.slots,
-                regions={target.region for target in targets},
+                regions={target.region for target in (*targets, *helpers)},
                 bedrock_read_s=max(t.attempt_s for t in targets) + READ_MARGIN_S,
             )
         )
@@ -143,7 +144,7 @@ async def serve(
             worker=rules.worker,
             names=Names(
                 routes=frozenset(routes),
-                targets=frozenset(target.name for target in targets),
+                targets=frozenset(target.name for target in (*targets, *helpers)),
                 breakers=frozenset(
                     name for target in targets for name in (target.name, endpoint_of(target))
                 ),
@@ -168,6 +169,7 @@ async def serve(
         made = build(
             settings.all_handlers(),
             given=handlers,
+            model=Bedrock(clients.bedrock),
             store=DynamoCache(clients.cache, table) if table else None,
             tell=telemetry,
         )

@@ -42,6 +42,7 @@ def test_an_answer_counts_on_the_handlers_terms() -> None:
         (answer(loses="length"), "loses is no list of words"),
         (answer(loses=(1,)), "loses is no list of words"),
         (answer(loses=None), "loses is no list of words"),
+        (answer(spent=0.5), "spent is no Spent"),
     ],
 )
 def test_what_no_record_could_hold_is_told_in_a_word_of_ours(given: object, wrong: str) -> None:

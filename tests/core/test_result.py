@@ -16,7 +16,7 @@ from worker.core.ledger import Attempt
 from worker.core.result import ATTEMPTS_MAX, Run, build
 from worker.core.result_schema import SCHEMA
 from worker.core.route import Target
-from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer
+from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
 
 JOB = Job(
     id="job-1",
@@ -210,6 +210,16 @@ def test_a_degraded_answer_tells_what_it_lacks_and_why() -> None:
         },
         "error": None,
     }
+
+
+def test_a_degraded_answer_of_a_model_tells_who_gave_it_and_what_it_cost() -> None:
+    spent = Spent(usage=ANSWER.usage, target=TARGET)
+    answer = DegradedAnswer(content=({"text": "SHORT"},), quality=0.4, spent=spent)
+
+    result = as_read(Degraded(answer=answer, handler="short", why="throttled"))
+
+    assert (result["status"], result["route"]["target"]) == ("degraded", "main")
+    assert result["usage"]["cost_usd"] == 0.0105
 
 
 def test_a_dead_job_has_no_output_and_a_reason() -> None:

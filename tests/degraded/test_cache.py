@@ -21,9 +21,10 @@ from worker.degraded.cache import Cache
 from worker.degraded.registry import build
 from worker.ports import Unavailable
 from worker.sim.clock import in_virtual_time, wall_clock
-from worker.sim.memory import MemoryCache, Mishap, Told, Wire, always, answer
+from worker.sim.memory import MemoryCache, Mishap, ScriptedModel, Told, Wire, always, answer
 from worker.sim.world import LivingWorker, World, until_quiet
 
+NO_MODEL = ScriptedModel().seen_by(Wire())
 GOOD = Answer(content=({"text": "Good."},), stop_reason="end_turn", usage=Usage())
 TARGET = Target(name="a", model="m", quality=0.8)
 
@@ -192,7 +193,7 @@ def calm_then_down(
 
     async def main() -> LivingWorker:
         told = Told()
-        made = build([spec], given={}, store=store, at=wall_clock, tell=told)
+        made = build([spec], given={}, store=store, at=wall_clock, tell=told, model=NO_MODEL)
         worker = LivingWorker(world, "w1", told=told, house={"handlers": made})
         jobs = [("acme", "one"), ("acme", "two"), ("other", "one")]
         for n, (tenant, text) in enumerate(jobs):

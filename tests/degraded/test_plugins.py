@@ -11,8 +11,9 @@ from worker.core.degrade import HandlerSpec, Terms
 from worker.degraded import Context, DegradedAnswer, Job, Request
 from worker.degraded.registry import HandlersUnusableError, build
 from worker.ports import Handler
-from worker.sim.memory import Told
+from worker.sim.memory import ScriptedModel, Told, Wire
 
+MEANS: Any = {"tell": Told(), "model": ScriptedModel().seen_by(Wire())}
 SOURCE = """
 from worker.degraded import DegradedAnswer
 
@@ -72,7 +73,7 @@ def said(handler: Handler) -> str:
     ],
 )
 def test_a_plugin_is_found_by_its_path_or_its_entry_point(use: str, text: str) -> None:
-    made = build([spec(use=use)], given={}, tell=Told())
+    made = build([spec(use=use)], given={}, **MEANS)
 
     assert said(made["sorry"]) == text
     assert made["sorry"].terms == Terms(quality=0.5)
@@ -85,15 +86,15 @@ def test_an_object_that_the_program_gives_comes_before_all_else() -> None:
             return DegradedAnswer.saying("mine")
 
     assert (
-        said(build([spec(use="no.such:thing")], given={"sorry": Mine()}, tell=Told())["sorry"])
+        said(build([spec(use="no.such:thing")], given={"sorry": Mine()}, **MEANS)["sorry"])
         == "mine"
     )
-    assert said(build([spec()], given={"sorry": Mine}, tell=Told())["sorry"]) == "mine"
+    assert said(build([spec()], given={"sorry": Mine}, **MEANS)["sorry"]) == "mine"
 
 
 @pytest.mark.usefixtures("ours")
 def test_an_entry_point_that_no_route_names_is_not_even_loaded() -> None:
-    assert build([], given={}, tell=Told()) == {}
+    assert build([], given={}, **MEANS) == {}
     assert "ours" not in sys.modules
 
 
@@ -112,7 +113,7 @@ def test_an_entry_point_that_no_route_names_is_not_even_loaded() -> None:
 )
 def test_what_is_no_plugin_is_told_at_the_start(name: str, use: str, says: str) -> None:
     with pytest.raises(HandlersUnusableError) as refused:
-        build([spec(name, use)], given={}, tell=Told())
+        build([spec(name, use)], given={}, **MEANS)
 
     assert says in refused.value.why[name]
 
@@ -122,7 +123,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
     given: Any = {"stranger": object()}
     with pytest.raises(HandlersUnusableError) as refused:
-        build([spec(use="no.such:x"), rules], given=given, tell=Told())
+        build([spec(use="no.such:x"), rules], given=given, **MEANS)
 
     assert set(refused.value.why) == {"sorry", "faq", "stranger"}
     assert "faq.toml: No such file" in str(refused.value)

@@ -40,12 +40,10 @@ def _loaded(config: Path | None) -> tuple[Loaded | None, tuple[Problem, ...]]:
 
 def _handlers(settings: Settings) -> tuple[Problem, ...]:
     """Degraded handlers that cannot be made here."""
-    from worker.degraded.registry import HandlersUnusableError, build  # noqa: PLC0415  (as below)
+    from worker.degraded.registry import HandlersUnusableError, check_all  # noqa: PLC0415  (as below)
 
     try:
-        # A cache needs nothing but its table, which `--live` looks at.
-        specs = [spec for spec in settings.all_handlers() if spec.kind != "cache"]
-        build(specs, given={}, tell=lambda _: None)
+        check_all(settings.all_handlers())
     except HandlersUnusableError as error:
         return tuple(
             Problem(

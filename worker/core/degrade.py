@@ -14,11 +14,12 @@ import orjson
 
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
-from worker.core.settlement import DegradedAnswer
+from worker.core.route import Target
+from worker.core.settlement import DegradedAnswer, Spent
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
 
-HandlerKind = Literal["rules", "cache", "plugin"]
+HandlerKind = Literal["rules", "cache", "summary", "plugin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Context:
     """What a handler is told beside the job.
 
     Attributes:
+        job: What the job is called.
         request: What is asked, fetched if the job named a payload.
         reason: Why no model answers: `circuit_open`, or the kind of the last fault.
         circuit_open: Whether no target of the route admits anything now.
@@ -33,6 +35,7 @@ class Context:
         canary: Whether this is practice: the job has its answer, and this one is dropped.
     """
 
+    job: str = ""
     request: Request
     reason: str
     circuit_open: bool = False
@@ -64,6 +67,7 @@ class HandlerSpec:
     Attributes:
         file: Of `rules`: where they are.
         use: Of a `plugin`: `package.module:name`; "" for an object or an entry point.
+        target: Of a `summary`: whom to ask.
         ttl_s: Of a `cache`: how long an answer is fresh, in seconds.
         stale_s: Of a `cache`: how much longer it serves while the circuit is open, in seconds.
         entry_bytes_max: Of a `cache`: larger answers are not kept.
@@ -74,6 +78,7 @@ class HandlerSpec:
     terms: Terms
     file: str = ""
     use: str = ""
+    target: Target | None = None
     ttl_s: float = 3600.0
     stale_s: float = 86_400.0
     entry_bytes_max: int = 65_536
@@ -102,7 +107,7 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
     """The answer on the handler's terms, or what is wrong with it, without any of its text.
 
     >>> sound(DegradedAnswer.saying("Hi."), Terms(quality=0.2, loses=("length",)))
-    DegradedAnswer(quality=0.2, loses=('length',))
+    DegradedAnswer(quality=0.2, loses=('length',), spent=None)
     >>> sound("Hi.", Terms())
     'no DegradedAnswer'
     """
@@ -127,6 +132,9 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
     loses: Any = answer.loses
     if not isinstance(loses, tuple | list) or not all(isinstance(what, str) for what in loses):
         return "loses is no list of words"
+    spent: Any = answer.spent
+    if not isinstance(spent, Spent | None):
+        return "spent is no Spent"
     return replace(
         answer,
         content=blocks,

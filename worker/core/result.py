@@ -13,7 +13,7 @@ from worker.core.fault import Billed
 from worker.core.job import Job
 from worker.core.ledger import Attempt
 from worker.core.route import Target
-from worker.core.settlement import Answered, Dead, Degraded
+from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
 
 ATTEMPTS_MAX: Final = 8  # rows of history in a result; the ledger holds more
 
@@ -61,8 +61,7 @@ def cost_usd(usage: Usage, target: Target) -> float:
 def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[str, Any]:
     """The result envelope of one finished job, as a JSON-ready dict: `result_schema.SCHEMA`."""
     answer = ended.answer if isinstance(ended, Answered) else None
-    target = ended.target if isinstance(ended, Answered) else _NOBODY
-    usage = answer.usage if answer else _NOTHING
+    usage, target = spent_by(ended)
     wasted = [a for a in run.attempts if a.kind is not None and a.billed is not Billed.NO]
     return {
         "v": 1,
@@ -103,6 +102,17 @@ def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[
         "metadata": dict(job.metadata) if job else {},
         "worker": run.worker,
     }
+
+
+def spent_by(ended: Answered | Degraded | Dead) -> tuple[Usage, Target]:
+    """The tokens of the answer, and who gave it; nothing, and nobody, if no model did."""
+    match ended:
+        case Answered(answer=answer, target=target):
+            return answer.usage, target
+        case Degraded(answer=DegradedAnswer(spent=Spent(usage=usage, target=target))):
+            return usage, target
+        case _:
+            return _NOTHING, _NOBODY
 
 
 def _status(ended: Answered | Degraded | Dead) -> str:

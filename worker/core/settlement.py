@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.answer import Answer
+from worker.core.answer import Answer, Usage
 from worker.core.route import Target
 
 
@@ -23,6 +23,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """The model call that a degraded answer cost."""
+
+    usage: Usage
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DegradedAnswer:
     """What a degraded handler gives.
 
@@ -30,11 +38,13 @@ class DegradedAnswer:
         content: Content blocks in the Converse shape.
         quality: 0 to 1; counts up to what the settings say of the handler.
         loses: What it lacks beside a model's answer: `freshness`, `length`, …
+        spent: What it cost, if a model was called for it.
     """
 
     content: tuple[Mapping[str, Any], ...] = field(repr=False)
     quality: float = 1.0
     loses: tuple[str, ...] = ()
+    spent: Spent | None = None
 
     @classmethod
     def saying(

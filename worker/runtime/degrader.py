@@ -118,6 +118,7 @@ class Degrader:
         limit_s = handler.terms.limit_s
         bound_s = limit_s if left_s is None else min(limit_s, left_s)
         context = Context(
+            job=job_id,
             request=request,
             reason=reason,
             circuit_open=is_open,

@@ -207,6 +207,7 @@ KINDS: Final[Mapping[HandlerKind, tuple[float, tuple[str, ...]]]] = MappingProxy
     {
         "rules": (0.3, ("specificity",)),
         "cache": (1.0, ("freshness",)),
+        "summary": (0.5, ("length", "detail")),
         "plugin": (0.5, ()),
     }
 )
@@ -217,13 +218,13 @@ class HandlerSettings(Section):
 
     kind: HandlerKind
     """`rules`: the first pattern that matches; `cache`: what the same request got before; \
-`plugin`: your own code."""
+`summary`: a short answer of a cheaper target; `plugin`: your own code."""
     quality: Annotated[float, Field(ge=0, le=1)] | None = None
     """The best that it can give, compared with a job's `min_quality`; by default 0.3 for \
-`rules`, 1 for a `cache` (whose entries have the quality of their target), 0.5 for a `plugin`."""
+`rules`, 1 for a `cache` (whose entries have the quality of their target), 0.5 for the others."""
     loses: Words | None = None
     """What its answers lack beside a model's, told in the result; `specificity` for `rules`, \
-`freshness` for a `cache`."""
+`freshness` for a `cache`, `length` and `detail` for a `summary`."""
     limit_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Terms().limit_s
     """How long it may take; then the next step follows."""
     canary_share: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -233,6 +234,8 @@ class HandlerSettings(Section):
     use: Annotated[str, _matching(_DOTTED, "must be package.module:name")] | None = None
     """Of a `plugin`: `package.module:name`; by default the entry point of its name."""
 
+    target: Name | None = None
+    """Of a `summary`: whom to ask, a target that is in no route; its `max_tokens` is the cap."""
     ttl_s: Seconds = _SPEC.ttl_s
     """Of a `cache`: how long an answer is fresh."""
     stale_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _SPEC.stale_s
@@ -240,8 +243,8 @@ class HandlerSettings(Section):
     entry_bytes_max: Annotated[int, Field(ge=1, le=262_144)] = _SPEC.entry_bytes_max
     """Of a `cache`: larger answers are not kept."""
 
-    def spec(self, name: str) -> HandlerSpec:
-        """The core's value."""
+    def spec(self, name: str, targets: Mapping[str, Target]) -> HandlerSpec:
+        """The core's value; `targets` are all that there are."""
         quality, loses = KINDS[self.kind]
         return HandlerSpec(
             name=name,
@@ -254,6 +257,7 @@ class HandlerSettings(Section):
             ),
             file=self.file,
             use=self.use or "",
+            target=targets[self.target] if self.target else None,
             ttl_s=self.ttl_s,
             stale_s=self.stale_s,
             entry_bytes_max=self.entry_bytes_max,

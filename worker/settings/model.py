@@ -130,7 +130,8 @@ class Shape(BaseSettings):
     def all_handlers(self) -> tuple[HandlerSpec, ...]:
         """Every degraded handler that a route names."""
         used = {name for route in self.routes.values() for name in route.degraded}
-        return tuple(h.spec(name) for name, h in self.degraded.items() if name in used)
+        targets = self.all_targets()
+        return tuple(h.spec(name, targets) for name, h in self.degraded.items() if name in used)
 
     def all_lanes(self) -> tuple[Lane, ...]:
         """Every lane; without `lanes`, the one that `queue` describes."""

@@ -118,10 +118,34 @@ def _handlers_have_what_their_kind_needs(s: Shape) -> Iterator[Problem]:
             )
 
 
+def _summaries_have_targets_of_their_own(s: Shape) -> Iterator[Problem]:
+    known = {*s.targets, *((DEFAULT,) if s.model else ())}
+    for name, handler in s.degraded.items():
+        at = variable("degraded", name, "target")
+        if handler.kind != "summary":
+            continue
+        if handler.target not in known:
+            yield Problem(
+                wrong=f"the degraded handler `{name}` has nobody to ask.",
+                facts=((at, handler.target or "unset"), ("known targets", listed(known))),
+                advice="Name a target under [targets] that no route names: a cheap one, with a "
+                "small `max_tokens`.",
+            )
+        routes = [r for r, route in s.routes.items() if handler.target in route.targets]
+        if routes:
+            yield Problem(
+                wrong=f"the degraded handler `{name}` asks a target of route {listed(routes)}.",
+                facts=((at, str(handler.target)),),
+                advice="Its calls would go past that target's circuit while it is open. Give the "
+                "summary a target of its own, in another Region or of another model.",
+            )
+
+
 _OF_KIND: Final[Mapping[HandlerKind, frozenset[str]]] = MappingProxyType(
     {
         "rules": frozenset({"file"}),
         "cache": frozenset({"ttl_s", "stale_s", "entry_bytes_max"}),
+        "summary": frozenset({"target"}),
         "plugin": frozenset({"use"}),
     }
 )
@@ -217,6 +241,7 @@ NAMED: Final[tuple[_Rule, ...]] = (
     _routes_name_known_targets,
     _routes_name_known_handlers,
     _handlers_have_what_their_kind_needs,
+    _summaries_have_targets_of_their_own,
     _lanes_and_routes_agree,
     _there_is_a_default_route,
 )
