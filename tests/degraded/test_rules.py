@@ -142,3 +142,9 @@ def test_what_is_no_utf_8_is_no_toml(tmp_path: Path) -> None:
 
     with pytest.raises(RulesUnreadableError, match="neither TOML nor"):
         read_rules(path)
+
+
+def test_a_late_rule_of_many_is_found_too(tmp_path: Path) -> None:
+    rules = "".join(f"[[rules]]\npattern='^{n}$'\nanswer='rule {n}'\n" for n in range(200))
+
+    assert text_of(file(tmp_path, rules), "150") == "rule 150"
