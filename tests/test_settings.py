@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from worker.core.degrade import HandlerSpec, Terms
 from worker.core.retry import RetryPolicy
 from worker.core.route import Target
 from worker.settings import (
@@ -537,6 +538,112 @@ def test_the_edge_of_a_rule_is_allowed(given: dict[str, Any]) -> None:
 # --- documents -------------------------------------------------------------------
 
 
+# --- degraded handlers ---------------------------------------------------------------
+
+FAQ = {"kind": "rules", "file": "faq.toml"}
+
+
+def degrading(route: Any = None, **handlers: Any) -> dict[str, Any]:
+    names = {"degraded": list(handlers)}
+    return {
+        "degraded": handlers,
+        "routes": {"default": {"targets": ["default"], **names, **(route or {})}},
+    }
+
+
+def test_a_route_names_its_handlers_in_order() -> None:
+    ours = settings(**degrading({"notice": "Sorry."}, faq=FAQ, sorry={"kind": "plugin"}))
+
+    route = ours.all_routes()["default"]
+    assert (route.degraded, route.notice) == (("faq", "sorry"), "Sorry.")
+    assert ours.all_handlers() == (
+        HandlerSpec(
+            name="faq",
+            kind="rules",
+            terms=Terms(quality=0.3, loses=("specificity",), canary_share=0.01),
+            file="faq.toml",
+        ),
+        HandlerSpec(
+            name="sorry", kind="plugin", terms=Terms(quality=0.5, loses=(), canary_share=0.01)
+        ),
+    )
+
+
+def test_what_the_settings_say_of_a_handler_holds() -> None:
+    said = {"quality": 0.7, "loses": ["tone"], "limit_s": 0.5, "canary_share": 0}
+
+    (spec,) = settings(**degrading(sorry={"kind": "plugin", "use": "a.b:c", **said})).all_handlers()
+
+    assert (spec.use, spec.terms) == ("a.b:c", Terms(quality=0.7, loses=("tone",), limit_s=0.5))
+
+
+@pytest.mark.parametrize(
+    ("on_open", "policy"),
+    [
+        ("park", ("park", 0.0)),
+        ("degrade", ("degrade", 0.0)),
+        ("degrade_after:2.5", ("degrade_after", 2.5)),
+    ],
+)
+def test_a_route_may_degrade_when_nothing_admits_its_jobs(
+    on_open: str, policy: tuple[str, float]
+) -> None:
+    route = settings(**degrading({"on_open": on_open}, faq=FAQ)).all_routes()["default"]
+
+    assert (route.on_open, route.degrade_after_s) == policy
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (degrading({"degraded": ["faq", "x"]}, faq=FAQ), "handlers that do not exist: x"),
+        (degrading({"degraded": ["faq", "faq"]}, faq=FAQ), "names a degraded handler twice"),
+        (degrading({"on_open": "degrade"}), "is to degrade, and names no handler"),
+        (degrading(faq={"kind": "rules"}), "handler `faq` has no rules"),
+        (degrading(short={"kind": "summary"}), "handler `short` has nobody to ask"),
+        (degrading(short={"kind": "summary", "target": "x"}), "`short` has nobody to ask"),
+        (
+            degrading(short={"kind": "summary", "target": "default"}),
+            "handler `short` asks a target of route default",
+        ),
+        (degrading(faq={**FAQ, "use": "a:b"}), "`faq` has settings of another kind"),
+        (degrading(sorry={"kind": "plugin", "file": "x"}), "`sorry` has settings of another kind"),
+    ],
+)
+def test_handlers_and_routes_that_do_not_fit_are_refused(given: Any, says: str) -> None:
+    assert says in refusal(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("USE", "not dotted", "must be package.module:name"),
+        ("KIND", "magic", "must be 'rules'"),
+        ("LIMIT_S", "61", "must be less than or equal to 60"),
+        ("LOSES", "UPPER", "must be 1 to 32 characters of a-z _ -"),
+    ],
+)
+def test_a_handlers_values_have_limits(name: str, value: str, says: str) -> None:
+    given = {"WORKER_DEGRADED__X__KIND": "plugin", f"WORKER_DEGRADED__X__{name}": value}
+
+    assert says in refused_load(given)
+
+
+def test_a_policy_for_open_circuits_that_is_none_is_refused() -> None:
+    given = {"WORKER_ROUTES__A__TARGETS": "default", "WORKER_ROUTES__A__ON_OPEN": "degrade_after"}
+
+    assert "must be park, fail, degrade or\ndegrade_after:<seconds>" in refused_load(given)
+
+
+def test_a_handler_that_no_route_names_is_a_warning_and_is_not_made() -> None:
+    ours = settings(degraded={"faq": FAQ})
+
+    assert [problem.wrong for problem in ours.warnings] == [
+        "no route names the degraded handler faq."
+    ]
+    assert ours.all_handlers() == ()
+
+
 def test_the_example_is_the_smallest_configuration() -> None:
     ours = load({}, EXAMPLE)
 
@@ -571,3 +678,24 @@ def test_no_two_settings_have_one_name() -> None:
 @pytest.mark.parametrize("module", [fields, knobs, model, problem])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_cache_has_a_table_only_where_a_route_uses_it() -> None:
+    unused = settings(degraded={"before": {"kind": "cache"}})
+    used = settings(**degrading(before={"kind": "cache", "ttl_s": 60, "stale_s": 0}))
+    named = settings(**degrading(before={"kind": "cache"}), cache={"table": "answers"})
+
+    assert unused.cache_table is None
+    assert used.cache_table == "inference-worker-cache"
+    assert named.cache_table == "answers"
+    (spec,) = used.all_handlers()
+    assert (spec.ttl_s, spec.stale_s, spec.terms.loses) == (60, 0, ("freshness",))
+
+
+def test_a_summary_has_a_target_of_its_own() -> None:
+    cheap = {"cheap": {"id": "small", "max_tokens": 200}}
+    ours = settings(**degrading(short={"kind": "summary", "target": "cheap"}), targets=cheap)
+
+    (spec,) = ours.all_handlers()
+    assert spec.target == ours.all_targets()["cheap"]
+    assert (spec.terms.quality, spec.terms.loses) == (0.5, ("length", "detail"))

@@ -8,6 +8,8 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     DrainEnded,
@@ -15,6 +17,9 @@ from worker.core.events import (
     Event,
     FaultUnknown,
     FlightFailed,
+    HandlerAsked,
+    HandlerMoved,
+    HandlerUntaught,
     IntakeHeld,
     JobSettled,
     LeaseLost,
@@ -28,7 +33,9 @@ from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
 from worker.core.strict_json import Malformed
 from worker.core.verdict import State
 
-NAMES = Names(routes=frozenset({"default"}), targets=frozenset({"sonnet"}))
+NAMES = Names(
+    routes=frozenset({"default"}), targets=frozenset({"sonnet"}), handlers=frozenset({"faq"})
+)
 SETTLED = JobSettled(
     job="j-1",
     settlement="answered",
@@ -77,6 +84,10 @@ BREAKER_MOVED = BreakerMoved(
     cooldown_s=2.0,
     why="8 of 8 calls failed",
 )
+ASKED = HandlerAsked(
+    job="j-1", handler="faq", outcome="answered", canary=False, duration_ms=3, error=""
+)
+HANDLER_MOVED = HandlerMoved(handler="faq", old=State.CLOSED, new=State.OPEN, why="5 of 5 failed")
 SAMPLES: tuple[Event, ...] = (
     SETTLED,
     replace(SETTLED, settlement="degraded", blocked=True),
@@ -95,6 +106,16 @@ SAMPLES: tuple[Event, ...] = (
     replace(BREAKER_MOVED, scope="process"),
     CallRefused(job="j-1", breaker="sonnet", why="open", retry_after_s=1.0),
     BreakersBlind(blind=True, fleet_size=3.0),
+    ASKED,
+    replace(ASKED, canary=True, outcome="failed", error="KeyError"),
+    replace(ASKED, handler="x", outcome="refused"),
+    HandlerUntaught(handler="faq", error="TimeoutError"),
+    CacheRead(handler="faq", found="stale", age_s=9.5, canary=False),
+    CacheRead(handler="faq", found="none", age_s=0.0, canary=True),
+    CacheFilled(handler="faq", outcome="written"),
+    CacheFilled(handler="faq", outcome="too_large"),
+    HANDLER_MOVED,
+    replace(HANDLER_MOVED, new=State.HALF_OPEN),
     WorkerStarted(worker="w", version="1", slots=1, lanes=("default",)),
     DrainStarted(worker="w", in_flight=1, grace_s=1.0),
     DrainEnded(worker="w", clean=True, released=2, took_s=3.5),
@@ -137,7 +158,7 @@ def test_a_measurement_has_a_label_just_where_its_metric_has_a_dimension(event: 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_no_label_comes_from_a_job(event: Event) -> None:
-    allowed = {"", "default", "sonnet", "other", "queue", *Kind, *Failure}
+    allowed = {"", "default", "sonnet", "faq", "other", "queue", *Kind, *Failure}
 
     assert {one.label for one in measure(event, NAMES)} <= allowed
 
@@ -301,3 +322,33 @@ def test_names_look_as_cloudwatchs_own_do() -> None:
         assert metric.unit in Unit
         assert metric.by in By
         assert metric.way in Way
+
+
+def test_a_handler_that_answered_is_no_error_and_one_that_failed_has_no_latency() -> None:
+    assert told(ASKED) == {
+        "HandlerCalls": (1, "faq"),
+        "HandlerAnswers": (1, "faq"),
+        "HandlerLatency": (3, "faq"),
+    }
+    assert told(replace(ASKED, canary=True, outcome="late")) == {
+        "HandlerCalls": (1, "faq"),
+        "HandlerCanaries": (1, "faq"),
+        "HandlerErrors": (1, "faq"),
+    }
+    assert told(replace(ASKED, outcome="refused")) == {"HandlerCalls": (1, "faq")}
+
+
+def test_a_handlers_breaker_is_told_when_it_opens() -> None:
+    assert told(HANDLER_MOVED) == {"HandlerTrips": (1, "faq")}
+    assert told(replace(HANDLER_MOVED, old=State.OPEN, new=State.HALF_OPEN)) == {}
+
+
+def test_the_caches_hit_ratio_and_the_age_of_hits_are_told() -> None:
+    read = CacheRead(handler="faq", found="fresh", age_s=9.5, canary=False)
+    hit = {"CacheReads": (1, "faq"), "CacheHits": (1, "faq"), "CacheAge": (9.5, "faq")}
+
+    assert told(read) == hit
+    assert told(replace(read, found="stale")) == hit | {"CacheStaleHits": (1, "faq")}
+    assert told(replace(read, found="too_old")) == {"CacheReads": (1, "faq")}
+    assert told(CacheFilled(handler="faq", outcome="written")) == {"CacheFills": (1, "faq")}
+    assert told(CacheFilled(handler="faq", outcome="better_kept")) == {}

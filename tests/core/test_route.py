@@ -564,3 +564,18 @@ def test_a_job_that_degrades_after_a_while_waits_for_that_while(
     answer = decide(replace(TWO, degraded=("sorry",)), seen, refusals=REFUSED)
 
     assert isinstance(answer, decision)
+
+
+@pytest.mark.parametrize(("age_s", "decision"), [(9.9, Park), (10.0, Degrade)])
+def test_a_route_may_wait_before_it_degrades_and_a_job_may_say_otherwise(
+    age_s: float, decision: type[Park | Degrade]
+) -> None:
+    route = replace(TWO, on_open="degrade_after", degrade_after_s=10.0, degraded=("sorry",))
+
+    by_route = decide(route, Seen(age_s=age_s), refusals=REFUSED)
+    by_job = decide(route, Seen(age_s=age_s, on_open="park"), refusals=REFUSED)
+    sooner = Seen(age_s=age_s, on_open="degrade_after", degrade_after_s=1.0)
+
+    assert isinstance(by_route, decision)
+    assert isinstance(by_job, Park)
+    assert isinstance(decide(route, sooner, refusals=REFUSED), Degrade)

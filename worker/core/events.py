@@ -167,6 +167,64 @@ class BreakersBlind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerAsked:
+    """A degraded handler was asked, by a job that needed it or in practice (`canary`)."""
+
+    name: ClassVar = "handler.asked"
+
+    job: str
+    handler: str
+    outcome: str  # answered, declined, below_quality, failed, late, refused
+    canary: bool
+    duration_ms: int
+    error: str = ""  # an exception's class, or what is wrong with the answer; never its text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerUntaught:
+    """A degraded handler could not learn from an answer, or took too long for it."""
+
+    name: ClassVar = "handler.untaught"
+
+    handler: str
+    error: str  # an exception's class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerMoved:
+    """A degraded handler's own breaker changed its state, in this process."""
+
+    name: ClassVar = "handler.moved"
+
+    handler: str
+    old: State
+    new: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRead:
+    """A degraded handler of kind `cache` looked for an answer."""
+
+    name: ClassVar = "cache.read"
+
+    handler: str
+    found: str  # fresh, stale, too_old, none
+    age_s: float
+    canary: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFilled:
+    """A degraded handler of kind `cache` was shown a good and whole answer."""
+
+    name: ClassVar = "cache.filled"
+
+    handler: str
+    outcome: str  # written, better_kept, too_large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStarted:
     """The worker takes jobs from now on."""
 
@@ -213,6 +271,11 @@ Event = (
     | BreakerMoved
     | CallRefused
     | BreakersBlind
+    | HandlerAsked
+    | HandlerUntaught
+    | HandlerMoved
+    | CacheRead
+    | CacheFilled
     | WorkerStarted
     | DrainStarted
     | DrainEnded

@@ -11,6 +11,8 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     DrainEnded,
@@ -18,6 +20,9 @@ from worker.core.events import (
     Event,
     FaultUnknown,
     FlightFailed,
+    HandlerAsked,
+    HandlerMoved,
+    HandlerUntaught,
     IntakeHeld,
     JobSettled,
     LeaseLost,
@@ -32,7 +37,7 @@ OTHER: Final = "other"
 # Deliveries that needed no run because another delivery of the same job did.
 DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
 # Any other name is a queue's.
-STORES: Final = frozenset({"breakers", "ledger", "payloads", "protection"})
+STORES: Final = frozenset({"breakers", "cache", "ledger", "payloads", "protection"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class Names:
     routes: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
     breakers: frozenset[str] = frozenset()
+    handlers: frozenset[str] = frozenset()
 
 
 class Measurement(NamedTuple):
@@ -76,6 +82,10 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
         case BreakerMoved() | CallRefused() | BreakersBlind():
             return _guarded(event, names)
+        case CacheRead() | CacheFilled():
+            return _cached(event, names)
+        case HandlerAsked() | HandlerMoved() | HandlerUntaught():
+            return _stood_in(event, names)
         case WorkerStarted():
             return (Measurement("WorkerStarts", 1),)
         case DrainStarted():
@@ -100,6 +110,39 @@ def _guarded(
     if event.scope == "fleet":
         return (Measurement("BreakerTransitions", 1, breaker),)
     return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
+
+
+def _cached(event: CacheRead | CacheFilled, names: Names) -> tuple[Measurement, ...]:
+    handler = event.handler if event.handler in names.handlers else OTHER
+    if isinstance(event, CacheFilled):
+        return (Measurement("CacheFills", 1, handler),) if event.outcome == "written" else ()
+    found = [Measurement("CacheReads", 1, handler)]
+    if event.found in ("fresh", "stale"):
+        found.append(Measurement("CacheHits", 1, handler))
+        found.append(Measurement("CacheAge", event.age_s, handler))
+    if event.found == "stale":
+        found.append(Measurement("CacheStaleHits", 1, handler))
+    return tuple(found)
+
+
+def _stood_in(
+    event: HandlerAsked | HandlerMoved | HandlerUntaught, names: Names
+) -> tuple[Measurement, ...]:
+    handler = event.handler if event.handler in names.handlers else OTHER
+    if isinstance(event, HandlerUntaught):
+        return (Measurement("HandlerErrors", 1, handler),)
+    if isinstance(event, HandlerMoved):
+        return (Measurement("HandlerTrips", 1, handler),) if event.new is State.OPEN else ()
+    found = [Measurement("HandlerCalls", 1, handler)]
+    if event.canary:
+        found.append(Measurement("HandlerCanaries", 1, handler))
+    if event.outcome == "answered":
+        found.append(Measurement("HandlerAnswers", 1, handler))
+    if event.outcome in ("failed", "late"):
+        found.append(Measurement("HandlerErrors", 1, handler))
+    elif event.outcome != "refused":
+        found.append(Measurement("HandlerLatency", event.duration_ms, handler))
+    return tuple(found)
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:

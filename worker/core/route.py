@@ -71,6 +71,9 @@ class Route:
     """An ordered plan: targets, then degraded handlers, and how long to wait.
 
     Attributes:
+        degraded: Names of handlers, the preferred one first.
+        degrade_after_s: For `on_open` "degrade_after": the age from which a job degrades.
+        notice: What an end user is told of a degraded answer; "" for a text by what it lacks.
         park_base_s: The first park; it doubles with each, up to `park_cap_s`.
         park_max_s: A job older than this is not parked again but expires.
         deadline_s: For jobs that name none, counted from the first send; None for never.
@@ -80,6 +83,8 @@ class Route:
     targets: tuple[Target, ...]
     degraded: tuple[str, ...] = ()
     on_open: str = "park"
+    degrade_after_s: float | None = None
+    notice: str = ""
     deadline_s: float | None = None
     park_base_s: float = 5.0
     park_cap_s: float = 300.0
@@ -294,7 +299,8 @@ def _wait(
     policy = seen.on_open or route.on_open
     if policy == "fail":
         return Discard(reason=why)
-    patient_s = seen.degrade_after_s if policy == "degrade_after" else None
+    after_s = seen.degrade_after_s if seen.on_open else route.degrade_after_s
+    patient_s = after_s if policy == "degrade_after" else None
     if policy.startswith("degrade") and route.degraded and seen.age_s >= (patient_s or 0.0):
         return Degrade(handler=route.degraded[0], why=why)
     if seen.age_s > route.park_max_s:

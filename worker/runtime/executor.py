@@ -20,10 +20,11 @@ from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
 from worker.core.retry import RetryBudget, backoff_s
 from worker.core.route import Call, Degrade, Discard, Park, Release, Route, Target, plan
-from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
+from worker.core.settlement import Answered, Dead, Parked, Released, Settlement
 from worker.core.strict_json import Malformed
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.claims import Claims
+from worker.runtime.degrader import Degrader
 from worker.runtime.flights import Flight, Phase
 from worker.runtime.gates import Gates, Passage, Refused
 from worker.runtime.holds import Holds
@@ -50,6 +51,7 @@ class Executor:
         holds: Holds,
         permits: Permits,
         gates: Gates,
+        degrader: Degrader,
     ) -> None:
         self._house = house
         self._claims = claims
@@ -57,6 +59,7 @@ class Executor:
         self._holds = holds
         self._permits = permits
         self._gates = gates
+        self._degrader = degrader
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
@@ -70,6 +73,8 @@ class Executor:
             settlement = await self._work_or_be_cut(flight, trip)
             flight.phase = Phase.SETTLING
             await self._settler.settle(flight, trip, settlement)
+            if isinstance(settlement, Answered):
+                self._degrader.afterwards(trip, settlement)
         finally:
             if self._suspect is flight:
                 self._suspect = None
@@ -99,7 +104,8 @@ class Executor:
         request = await self._request(trip, trip.job)
         if not isinstance(request, Request):
             return request
-        return await self._call_until_settled(trip, trip.job, trip.route, request)
+        trip.request = request
+        return await self._call_until_settled(trip, trip.route, request)
 
     def _unfit(self, flight: Flight, trip: Trip) -> Dead | None:
         if trip.malformed is not None:
@@ -169,20 +175,19 @@ class Executor:
             return Dead(reason=request.reason, detail=f"{inside}{_where(request)}")
         return request
 
-    async def _call_until_settled(
-        self, trip: Trip, job: Job, route: Route, request: Request
-    ) -> Settlement:
+    async def _call_until_settled(self, trip: Trip, route: Route, request: Request) -> Settlement:
         house = self._house
         while True:
             budget = self._budgets.get(route.name)
             if budget is None:
                 budget = self._budgets[route.name] = RetryBudget(route.retry)
+            refusals = self._refusals(trip, route)
             decision = plan(
                 route,
                 trip.seen(house.at()),
                 roll=house.roll(),
                 budget=budget.tokens,
-                refusals=self._refusals(trip, route),
+                refusals=refusals,
                 suspects=self._gates.suspects(route),
             )
             match decision:
@@ -192,10 +197,11 @@ class Executor:
                         return Answered(answer=answer, target=decision.target)
                 case Park(delay_s=delay_s, why=why):
                     return Parked(delay_s=delay_s, why=why)
-                case Degrade(handler=name, why=why):
-                    degraded = await house.handlers[name].answer(job, request)
-                    if degraded is not None and degraded.quality >= job.min_quality:
-                        return Degraded(answer=degraded, handler=name, why=why)
+                case Degrade():
+                    is_open = all(target.name in refusals for target in route.targets)
+                    degraded = await self._degrader.step(trip, route, decision, is_open=is_open)
+                    if degraded is not None:
+                        return degraded
                     route = replace(route, degraded=route.degraded[1:])
                 case Discard(reason=reason):
                     return self._discard(trip, reason)

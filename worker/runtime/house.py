@@ -8,7 +8,7 @@ from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.ports import (
     BreakerStore,
-    DegradedHandler,
+    Handler,
     Ledger,
     Model,
     Payloads,
@@ -80,4 +80,4 @@ class House:
     breakers: BreakerStore | None = None  # without it, every process decides alone
     protection: Protection | None = None
     replies: Mapping[str, Queue] = field(default_factory=dict)
-    handlers: Mapping[str, DegradedHandler] = field(default_factory=dict)
+    handlers: Mapping[str, Handler] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from worker.core.events import DrainEnded, DrainStarted, FlightFailed, WorkerSta
 from worker.core.verdict import State
 from worker.runtime.acks import Acks
 from worker.runtime.claims import Claims
+from worker.runtime.degrader import Degrader
 from worker.runtime.executor import Executor
 from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.gates import Gates
@@ -81,6 +82,7 @@ class Supervisor:
             else None
         )
         settler = Settler(house, self._acks)
+        self._degrader = Degrader(house, stop=stop)
         self._executor = Executor(
             house,
             claims=Claims(house, flights=self.flights, settler=settler, holds=self._holds),
@@ -88,6 +90,7 @@ class Supervisor:
             holds=self._holds,
             permits=self._permits,
             gates=self.gates,
+            degrader=self._degrader,
         )
         self._scale_in = (
             ScaleIn(house, house.protection, self.flights) if house.protection else None
@@ -123,7 +126,10 @@ class Supervisor:
             services.append(self._scale_in.run)
         async with asyncio.TaskGroup() as outer:
             running = [outer.create_task(_serve(service)) for service in services]
-            drain = await self._serve_lanes()
+            try:
+                drain = await self._serve_lanes()
+            finally:
+                await self._degrader.close()
             for task in running:
                 task.cancel()
         return drain

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
 from worker.core.fault import Billed, Fault
-from worker.core.job import Job
+from worker.core.job import Job, Request
 from worker.core.ledger import Attempt, Record
 from worker.core.route import Route, Seen, Target
 from worker.core.strict_json import Malformed
@@ -27,6 +27,8 @@ class Trip:
         tried: Every call of this run that brought a fault.
         attempts: Charged calls over the job's whole life.
         ran: Whether work on it began: an outcome then clears it of earlier crashes.
+        request: What is asked, once it is here.
+        handler_s: Waited for degraded handlers, in seconds.
         payload_bytes: Held for a payload that was fetched.
         refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
     """
@@ -43,6 +45,8 @@ class Trip:
     backoff_s: float = 0.0
     model_ms: int = 0
     ran: bool = False
+    request: Request | None = field(default=None, repr=False)
+    handler_s: float = 0.0
     payload_bytes: int = 0
     refused: dict[str, float] = field(default_factory=dict)
 

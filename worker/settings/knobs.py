@@ -5,13 +5,16 @@ fields are in `rules.py` and `names.py`; where values come from is `load.py`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
+from worker.core.degrade import HandlerKind, HandlerSpec, Terms
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Api, Target
@@ -21,6 +24,7 @@ MIB: Final = 1_048_576
 _TARGET: Final = Target(name="", model="")
 _RETRY: Final = RetryPolicy()
 _BREAKER: Final = BreakerPolicy()
+_SPEC: Final = HandlerSpec(name="", kind="cache", terms=Terms())
 
 _NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
@@ -28,6 +32,9 @@ _TABLE: Final = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[!-~]{1,1000}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NAMESPACE: Final = re.compile(r"(?!AWS/)[A-Za-z0-9._#:/-]{1,255}")
 _MODEL: Final = re.compile(r"[!-~]{1,2048}")
+_ON_OPEN: Final = re.compile(r"park|fail|degrade|degrade_after:[0-9]{1,7}(?:\.[0-9]{1,3})?")
+_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_WORD: Final = re.compile(r"[a-z][a-z_ -]{0,31}")
 
 
 def _matching(pattern: re.Pattern[str], says: str) -> AfterValidator:
@@ -66,6 +73,11 @@ QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 BucketName = Annotated[str, _matching(_BUCKET, "must be the name of a bucket")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)]
 BucketNames = Annotated[tuple[BucketName, ...], NoDecode, BeforeValidator(_split)]
+Words = Annotated[
+    tuple[Annotated[str, _matching(_WORD, "must be 1 to 32 characters of a-z _ -")], ...],
+    NoDecode,
+    BeforeValidator(_split),
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0.01, le=0.99)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -171,8 +183,15 @@ class RouteSettings(Section):
 
     targets: Names = Field(min_length=1)
     """Names of targets, the preferred one first; `default` is `model`."""
-    on_open: Literal["park", "fail"] = "park"
-    """What becomes of a job that no target admits."""
+    degraded: Names = ()
+    """Names of degraded handlers, the preferred one first; see docs/degraded.md."""
+    on_open: Annotated[
+        str, _matching(_ON_OPEN, "must be park, fail, degrade or degrade_after:<seconds>")
+    ] = "park"
+    """What becomes of a job that no target admits: `park`, `fail`, `degrade`, or \
+`degrade_after:<seconds>` of its age, parked until then."""
+    notice: Annotated[str, Field(max_length=1000)] = ""
+    """What an end user is told of a degraded answer; by default a sentence by what it lacks."""
     deadline_s: Seconds | None = None
     """Deadline of jobs that name none, counted from the first send; unset for never."""
     park_base_s: Seconds = 5.0
@@ -181,6 +200,75 @@ class RouteSettings(Section):
     """The longest park."""
     park_max_s: Annotated[float, Field(gt=0, le=14 * DAY_S, allow_inf_nan=False)] = DAY_S
     """A job older than this is not parked again: it expires."""
+
+
+# What a kind of handler is worth, and what its answers lack, unless the settings say.
+KINDS: Final[Mapping[HandlerKind, tuple[float, tuple[str, ...]]]] = MappingProxyType(
+    {
+        "rules": (0.3, ("specificity",)),
+        "cache": (1.0, ("freshness",)),
+        "summary": (0.5, ("length", "detail")),
+        "plugin": (0.5, ()),
+    }
+)
+
+
+class HandlerSettings(Section):
+    """A handler of second-best answers; acts only where a route names it."""
+
+    kind: HandlerKind
+    """`rules`: the first pattern that matches; `cache`: what the same request got before; \
+`summary`: a short answer of a cheaper target; `plugin`: your own code."""
+    quality: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The best that it can give, compared with a job's `min_quality`; by default 0.3 for \
+`rules`, 1 for a `cache` (whose entries have the quality of their target), 0.5 for the others."""
+    loses: Words | None = None
+    """What its answers lack beside a model's, told in the result; `specificity` for `rules`, \
+`freshness` for a `cache`, `length` and `detail` for a `summary`."""
+    limit_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Terms().limit_s
+    """How long it may take; then the next step follows."""
+    canary_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Of the jobs that a model answered, the share that it practises on, beside them."""
+    file: str = ""
+    """Of `rules`: the file that they are in, *.toml or *.json."""
+    use: Annotated[str, _matching(_DOTTED, "must be package.module:name")] | None = None
+    """Of a `plugin`: `package.module:name`; by default the entry point of its name."""
+
+    target: Name | None = None
+    """Of a `summary`: whom to ask, a target that is in no route; its `max_tokens` is the cap."""
+    ttl_s: Seconds = _SPEC.ttl_s
+    """Of a `cache`: how long an answer is fresh."""
+    stale_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _SPEC.stale_s
+    """Of a `cache`: how much longer it serves while no target of the route admits anything."""
+    entry_bytes_max: Annotated[int, Field(ge=1, le=262_144)] = _SPEC.entry_bytes_max
+    """Of a `cache`: larger answers are not kept."""
+
+    def spec(self, name: str, targets: Mapping[str, Target]) -> HandlerSpec:
+        """The core's value; `targets` are all that there are."""
+        quality, loses = KINDS[self.kind]
+        return HandlerSpec(
+            name=name,
+            kind=self.kind,
+            terms=Terms(
+                quality=quality if self.quality is None else self.quality,
+                loses=loses if self.loses is None else self.loses,
+                limit_s=self.limit_s,
+                canary_share=self.canary_share,
+            ),
+            file=self.file,
+            use=self.use or "",
+            target=targets[self.target] if self.target else None,
+            ttl_s=self.ttl_s,
+            stale_s=self.stale_s,
+            entry_bytes_max=self.entry_bytes_max,
+        )
+
+
+class CacheSettings(Section):
+    """Where degraded handlers of kind `cache` keep their answers."""
+
+    table: Annotated[str, _matching(_TABLE, "must be the name or ARN of a table")] | None = None
+    """Name of the table; by default `<service>-cache`. Needed only where a route has a cache."""
 
 
 class BreakerSettings(Section):

@@ -8,12 +8,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.core.degrade import HandlerSpec
 from worker.core.job import Limits
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route, Target
 from worker.settings.knobs import (
     MIB,
     BreakerSettings,
+    CacheSettings,
+    HandlerSettings,
     Lane,
     LaneSettings,
     LedgerSettings,
@@ -59,6 +62,9 @@ class Shape(BaseSettings):
     """Further models, by name."""
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     """Plans, by name; without any, `default` tries every target in order."""
+    degraded: dict[Name, HandlerSettings] = Field(default_factory=dict)
+    """Handlers of second-best answers, by name; see docs/degraded.md."""
+    cache: CacheSettings = CacheSettings()
     breaker: BreakerSettings = BreakerSettings()
     ledger: LedgerSettings = LedgerSettings()
     payloads: PayloadSettings = PayloadSettings()
@@ -108,7 +114,10 @@ class Shape(BaseSettings):
             name: Route(
                 name=name,
                 targets=tuple(targets[t] for t in r.targets),
-                on_open=r.on_open,
+                degraded=r.degraded,
+                on_open=r.on_open.partition(":")[0],
+                degrade_after_s=float(r.on_open.partition(":")[2] or 0.0),
+                notice=r.notice,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,
                 park_cap_s=r.park_cap_s,
@@ -117,6 +126,12 @@ class Shape(BaseSettings):
             )
             for name, r in self.routes.items()
         }
+
+    def all_handlers(self) -> tuple[HandlerSpec, ...]:
+        """Every degraded handler that a route names."""
+        used = {name for route in self.routes.values() for name in route.degraded}
+        targets = self.all_targets()
+        return tuple(h.spec(name, targets) for name, h in self.degraded.items() if name in used)
 
     def all_lanes(self) -> tuple[Lane, ...]:
         """Every lane; without `lanes`, the one that `queue` describes."""
@@ -184,6 +199,12 @@ class Shape(BaseSettings):
     def breakers_table(self) -> str:
         """The table that the fleet shares its circuits in."""
         return self.breaker.table or f"{self.service}-breakers"
+
+    @property
+    def cache_table(self) -> str | None:
+        """The table of the caches; None if no route has one."""
+        used = any(spec.kind == "cache" for spec in self.all_handlers())
+        return (self.cache.table or f"{self.service}-cache") if used else None
 
     @property
     def ledger_table(self) -> str:
