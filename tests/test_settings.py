@@ -122,6 +122,38 @@ def test_routes_are_built_from_targets() -> None:
     assert ours.all_lanes()[0].routes == ("default", "slow")
 
 
+@pytest.mark.parametrize(
+    ("steps", "names", "groups"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"], ((1,), (1,), (1,))),
+        (["a | b", "c"], ["a", "b", "c"], ((1, 1), (1,))),
+        (["c:2.5|a:0.5", "b:7"], ["c", "a", "b"], ((2.5, 0.5), (7,))),
+    ],
+)
+def test_a_step_of_a_route_may_be_several_targets_that_share_the_work(
+    steps: list[str], names: list[str], groups: tuple[tuple[float, ...], ...]
+) -> None:
+    targets = {name: {"id": name} for name in "abc"}
+
+    route = settings(targets=targets, routes={"default": {"targets": steps}}).all_routes()
+
+    assert [target.name for target in route["default"].targets] == names
+    assert route["default"].groups == groups
+
+
+def test_steps_are_written_in_the_environment_as_in_the_file() -> None:
+    ours = load(
+        {
+            **SMALLEST,
+            "WORKER_TARGETS__B__ID": "b",
+            "WORKER_TARGETS__C__ID": "c",
+            "WORKER_ROUTES__DEFAULT__TARGETS": "default:3 | b, c",
+        }
+    )
+
+    assert ours.routes["default"].groups() == ((("default", 3), ("b", 1)), (("c", 1),))
+
+
 def test_our_own_bucket_is_always_allowed() -> None:
     ours = settings(payloads={"bucket": "ours", "allowed_buckets": ["theirs"]})
 
@@ -297,6 +329,9 @@ def test_variables_of_others_are_their_business() -> None:
         ("WORKER_GRACE_S", "inf", "must be a finite number"),
         ("WORKER_LOG_LEVEL", "secret", "must be 'debug', 'info', 'warning' or 'error'"),
         ("WORKER_MODEL__ID", "two words", "must be a model id"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default:secret", "must be the name of a target, or"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default|", "must be the name of a target, or"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default:-1", "must be the name of a target, or"),
         ("WORKER_SERVICE", "-secret-", "must be letters and digits"),
         ("WORKER_PAYLOADS__BUCKET", "Secret!", "must be the name of a bucket"),
         ("WORKER_METRICS__NAMESPACE", "AWS/Secret", "must be a CloudWatch namespace"),
@@ -404,6 +439,14 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
             {"routes": {"default": {"targets": ["default", "default"]}}},
             "names a target twice",
             "Name each target once",
+        ),
+        (
+            {
+                "targets": {"b": {"id": "b"}},
+                "routes": {"default": {"targets": ["default | b:0"]}},
+            },
+            "route `default` gives target `b` the weight 0",
+            "Give it a weight above 0",
         ),
         (
             {**NO_QUEUE, "lanes": {"chat": {"url": URL, "routes": ["default", "gone"]}}},

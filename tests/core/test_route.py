@@ -1,5 +1,6 @@
 """Where a job goes next, for every kind of fault and within every limit."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
+from worker.core.draw import drawn
 from worker.core.fault import Fault, Kind
 from worker.core.retry import RetryPolicy
 from worker.core.route import (
@@ -79,6 +81,66 @@ def test_a_first_call_needs_no_retry_budget() -> None:
     decision = decide(TWO, Seen(), budget=0.0)
 
     assert decision == call(A)
+
+
+C = Target(name="c", model="model-c", attempt_s=30.0, quality=0.5)
+SHARED = Route(name="shared", targets=(A, B, C), groups=((3.0, 1.0), (1.0,)))
+
+
+@pytest.mark.parametrize(("roll", "first"), [(0.0, A), (0.74, A), (0.75, B), (0.99, B)])
+def test_the_targets_of_a_group_share_the_jobs_by_their_weights(roll: float, first: Target) -> None:
+    assert decide(SHARED, Seen(), roll=roll) == call(first)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.5, 0.99])
+def test_the_rest_of_a_group_is_tried_before_the_next_group(roll: float) -> None:
+    first = decide(SHARED, Seen(), roll=roll)
+    assert isinstance(first, Call)
+    other = B if first.target == A else A
+
+    second = decide(SHARED, after((first.target.name, Kind.UNAVAILABLE)), roll=roll)
+    tried = after(("a", Kind.UNAVAILABLE), ("b", Kind.UNAVAILABLE), attempts=2)
+    third = decide(SHARED, tried, roll=roll)
+
+    assert (second, third) == (call(other, spends=0.5), call(C, spends=0.5))
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.99])
+def test_what_a_refused_target_would_have_got_goes_to_the_rest_of_its_group(roll: float) -> None:
+    decision = decide(SHARED, Seen(), roll=roll, refusals={"a": 9.0})
+
+    assert decision == call(B)
+
+
+@given(
+    weights=st.lists(st.floats(0.001, 999_999), min_size=1, max_size=6),
+    roll=st.floats(0, 1, exclude_max=True),
+)
+def test_a_draw_puts_everything_in_some_order(weights: list[float], roll: float) -> None:
+    things = list(enumerate(weights))
+
+    order = drawn(things, roll)
+
+    assert sorted(order) == list(range(len(weights)))
+
+
+def test_every_place_of_a_draw_follows_the_weights() -> None:
+    weighted = [("a", 5.0), ("b", 3.0), ("c", 2.0)]
+
+    orders = Counter("".join(drawn(weighted, n / 10_000)) for n in range(10_000))
+
+    # The first place by weight; the second by the weights of what is left.
+    exact = {
+        "abc": 5 / 10 * 3 / 5,
+        "acb": 5 / 10 * 2 / 5,
+        "bac": 3 / 10 * 5 / 7,
+        "bca": 3 / 10 * 2 / 7,
+        "cab": 2 / 10 * 5 / 8,
+        "cba": 2 / 10 * 3 / 8,
+    }
+    assert {order: count / 10_000 for order, count in orders.items()} == pytest.approx(
+        exact, abs=0.001
+    )
 
 
 @pytest.mark.parametrize(
@@ -430,10 +492,14 @@ TARGETS = st.builds(
     context_tokens=st.sampled_from([0, 100, 200]),
 )
 ROUTES = st.builds(
-    lambda targets, **more: Route(
-        name="r", targets=tuple(replace(t, name=f"t{n}") for n, t in enumerate(targets)), **more
+    lambda targets, shared, **more: Route(
+        name="r",
+        targets=tuple(replace(t, name=f"t{n}") for n, t in enumerate(targets)),
+        groups=(tuple(float(n + 1) for n in range(len(targets))),) if shared else (),
+        **more,
     ),
     st.lists(TARGETS, min_size=1, max_size=3),
+    st.booleans(),
     degraded=st.sampled_from([(), (), ("cache",)]),
     on_open=st.sampled_from(["park", "park", "degrade", "fail"]),
     park_base_s=st.sampled_from([1.0, 5.0, 60.0]),

@@ -8,12 +8,13 @@ refuses calls at the moment, and the time that is left. It neither waits nor
 calls; the executor does, and comes back with what happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from worker.core.draw import drawn
 from worker.core.fault import Again, Ending, Fault, Kind
 from worker.core.retry import RetryPolicy, backoff_s
 
@@ -68,9 +69,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """An ordered plan: targets, then degraded handlers, and how long to wait.
+    """An ordered plan: groups of targets, then degraded handlers, and how long to wait.
 
     Attributes:
+        targets: All targets, group after group.
+        groups: The weights of the targets, group by group; () where each target is
+            a group of its own. A weighted draw says which of a group is tried first.
         park_base_s: The first park; it doubles with each, up to `park_cap_s`.
         park_max_s: A job older than this is not parked again but expires.
         deadline_s: For jobs that name none, counted from the first send; None for never.
@@ -78,6 +82,7 @@ class Route:
 
     name: str
     targets: tuple[Target, ...]
+    groups: tuple[tuple[float, ...], ...] = ()
     degraded: tuple[str, ...] = ()
     on_open: str = "park"
     deadline_s: float | None = None
@@ -85,6 +90,19 @@ class Route:
     park_cap_s: float = 300.0
     park_max_s: float = 86_400.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def order(self, fit: Collection[Target], roll: float) -> list[Target]:
+        """Those of the targets that are in `fit`, in the order in which to try them.
+
+        Args:
+            fit: Targets of this route.
+            roll: An even draw from [0, 1), for the draws within the groups.
+        """
+        targets, order = iter(self.targets), list[Target]()
+        for weights in self.groups or ((1.0,),) * len(self.targets):
+            group = [(next(targets), weight) for weight in weights]
+            order += drawn([(t, weight) for t, weight in group if t in fit], roll)
+        return order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +196,7 @@ def plan(
     Args:
         route: The job's route.
         seen: What is known of the job.
-        roll: An even draw from [0, 1), for the waits.
+        roll: An even draw from [0, 1), for the waits and for the order within a group.
         budget: Tokens in the retry budget.
         refusals: Targets that admit nothing now, each with the seconds after
             which it is worth asking again.
@@ -201,7 +219,7 @@ def plan(
             suspects=suspects,
         )
     admitted = [t for t in worthy if t.name not in refusals]
-    for target in admitted:
+    for target in route.order(admitted, roll):
         if (call := _call(target, seen, wait_s=0.0, spends=0.0)) is not None:
             return call
     if admitted:
@@ -229,7 +247,7 @@ def _after_fault(
     if len(seen.tried) < route.retry.attempts:
         open_now = [t for t in worthy if t.name not in refusals]
         hopeful = [t for t in open_now if t.name not in suspects]
-        call = _call_another(route, seen, open_now) or _call_again(route, seen, hopeful, roll)
+        call = _call_another(route, seen, open_now, roll) or _call_again(route, seen, hopeful, roll)
         if call is not None and call.spends <= budget:
             return call
     match reaction.ending:
@@ -246,13 +264,13 @@ def _after_fault(
             return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
 
 
-def _call_another(route: Route, seen: Seen, open_now: list[Target]) -> Call | None:
+def _call_another(route: Route, seen: Seen, open_now: list[Target], roll: float) -> Call | None:
     name, fault = seen.tried[-1]
     if fault.reaction.again is Again.NEVER:
         return None
     tried = {name for name, _ in seen.tried}
     window = next(t.context_tokens for t in route.targets if t.name == name)
-    for target in open_now:
+    for target in route.order(open_now, roll):
         if target.name in tried:
             continue
         if fault.reaction.again is Again.LARGER and target.context_tokens <= window:

@@ -23,6 +23,8 @@ _RETRY: Final = RetryPolicy()
 _BREAKER: Final = BreakerPolicy()
 
 _NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
+_MEMBER: Final = rf"(?:{_NAME.pattern})(?::[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)?"
+_STEP: Final = re.compile(rf"{_MEMBER}(?: *\| *{_MEMBER})*")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _TABLE: Final = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[!-~]{1,1000}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -62,8 +64,17 @@ def _split(value: object) -> object:
 Name = Annotated[
     str, _matching(_NAME, "must be 1 to 32 characters of a-z 0-9 - and single _ between them")
 ]
+Step = Annotated[
+    str,
+    _matching(
+        _STEP,
+        "must be the name of a target, or of several that share the work, with a weight where "
+        "they do not share evenly: `near:3 | far`",
+    ),
+]
 QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 BucketName = Annotated[str, _matching(_BUCKET, "must be the name of a bucket")]
+Steps = Annotated[tuple[Step, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)]
 BucketNames = Annotated[tuple[BucketName, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -169,8 +180,9 @@ class TargetSettings(Section):
 class RouteSettings(Section):
     """An ordered plan for a kind of job."""
 
-    targets: Names = Field(min_length=1)
-    """Names of targets, the preferred one first; `default` is `model`."""
+    targets: Steps = Field(min_length=1)
+    """Names of targets, the preferred one first; `default` is `model`. `near:3 | far:1` is one \
+step of two targets: three of four jobs try `near` first, the others `far`."""
     on_open: Literal["park", "fail"] = "park"
     """What becomes of a job that no target admits."""
     deadline_s: Seconds | None = None
@@ -181,6 +193,24 @@ class RouteSettings(Section):
     """The longest park."""
     park_max_s: Annotated[float, Field(gt=0, le=14 * DAY_S, allow_inf_nan=False)] = DAY_S
     """A job older than this is not parked again: it expires."""
+
+    def groups(self) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """The targets' names and weights, step by step.
+
+        >>> RouteSettings(targets=("near:3 | far", "cheap")).groups()
+        ((('near', 3.0), ('far', 1.0)), (('cheap', 1.0),))
+        """
+        return tuple(
+            tuple(
+                (name, float(weight or 1))
+                for name, _, weight in (part.strip().partition(":") for part in step.split("|"))
+            )
+            for step in self.targets
+        )
+
+    def target_names(self) -> tuple[str, ...]:
+        """The names of all its targets, in order."""
+        return tuple(name for group in self.groups() for name, _ in group)
 
 
 class BreakerSettings(Section):

@@ -107,7 +107,8 @@ class Shape(BaseSettings):
         return {
             name: Route(
                 name=name,
-                targets=tuple(targets[t] for t in r.targets),
+                targets=tuple(targets[t] for t in r.target_names()),
+                groups=tuple(tuple(weight for _, weight in group) for group in r.groups()),
                 on_open=r.on_open,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,
