@@ -16,6 +16,7 @@ from typing import Final
 
 from worker.core.draw import drawn
 from worker.core.fault import Again, Ending, Fault, Kind
+from worker.core.geo import lies_within, places_of
 from worker.core.retry import RetryPolicy, backoff_s
 
 
@@ -42,9 +43,11 @@ class Target:
         attempt_s: The longest that one call may take, in seconds.
         first_token_s: The longest wait for a stream's first event, in seconds.
         stall_s: The longest silence inside a stream, in seconds.
-        slow_s: A success that took longer counts as slow, in seconds.
+        slow_s: A success that took longer counts as slow, in seconds. So much time is
+            kept for it while the target before it is tried, if there is a deadline.
         min_useful_s: With less time left a call is not worth starting, in seconds.
         quality: 0 to 1, compared with a job's `min_quality`.
+        geo: Where its calls are processed, "" for what its model id and Region tell.
         context_tokens: Its context window; a job `too_long` tries larger ones only.
         price_input, price_output: USD per million tokens, 0 if unknown.
     """
@@ -60,11 +63,22 @@ class Target:
     slow_s: float = 30.0
     min_useful_s: float = 1.0
     quality: float = 1.0
+    geo: str = ""
     context_tokens: int = 0
     bucket: str = ""
     tier: str = ""
     price_input: float = 0.0
     price_output: float = 0.0
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Where its calls may be processed; nothing if that is not known."""
+        return frozenset({self.geo}) if self.geo else places_of(self.model, self.region)
+
+    @property
+    def least_s(self) -> float:
+        """With less time than that, a call is not worth starting."""
+        return min(self.min_useful_s, self.attempt_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,9 @@ class Route:
     """An ordered plan: groups of targets, then degraded handlers, and how long to wait.
 
     Attributes:
+        handlers_s: What is kept of a job's time for the degraded handlers, in seconds.
+        min_quality: No job of this route is served below it, whatever the job says.
+        allow_geo: Its jobs are processed within these places only; None for anywhere.
         targets: All targets, group after group.
         groups: The weights of the targets, group by group; () where each target is
             a group of its own. A weighted draw says which of a group is tried first.
@@ -84,6 +101,9 @@ class Route:
     targets: tuple[Target, ...]
     groups: tuple[tuple[float, ...], ...] = ()
     degraded: tuple[str, ...] = ()
+    handlers_s: float = 1.0
+    min_quality: float = 0.0
+    allow_geo: frozenset[str] | None = None
     on_open: str = "park"
     deadline_s: float | None = None
     park_base_s: float = 5.0
@@ -116,6 +136,7 @@ class Seen:
         age_s: Seconds since the job was first sent.
         left_s: Seconds to the deadline; None if there is none.
         min_quality: The lowest quality that the job accepts.
+        allow_geo: Where the job may be processed; None for anywhere. The route's holds too.
         on_open: The job's own policy, or None.
         degrade_after_s: For the policy `degrade_after`: the age from which it degrades.
     """
@@ -126,6 +147,7 @@ class Seen:
     age_s: float = 0.0
     left_s: float | None = None
     min_quality: float = 0.0
+    allow_geo: frozenset[str] | None = None
     on_open: str | None = None
     degrade_after_s: float | None = None
 
@@ -205,9 +227,10 @@ def plan(
     """
     if seen.left_s is not None and seen.left_s <= 0:
         return Discard(reason="expired")
-    worthy = [t for t in route.targets if t.quality >= seen.min_quality]
+    worthy = _worthy(route, seen)
     if not worthy:
-        return Discard(reason="below_quality")
+        inside = any(_is_inside(route, seen, target) for target in route.targets)
+        return Discard(reason="below_quality" if inside else "outside_geo")
     if seen.tried:
         return _after_fault(
             route,
@@ -219,9 +242,8 @@ def plan(
             suspects=suspects,
         )
     admitted = [t for t in worthy if t.name not in refusals]
-    for target in route.order(admitted, roll):
-        if (call := _call(target, seen, wait_s=0.0, spends=0.0)) is not None:
-            return call
+    if (call := _call_first(route, seen, route.order(admitted, roll), spends=0.0)) is not None:
+        return call
     if admitted:
         return Discard(reason="expired")  # what is left is too short for any of them
     soonest = min(refusals[t.name] for t in worthy)
@@ -270,14 +292,13 @@ def _call_another(route: Route, seen: Seen, open_now: list[Target], roll: float)
         return None
     tried = {name for name, _ in seen.tried}
     window = next(t.context_tokens for t in route.targets if t.name == name)
-    for target in route.order(open_now, roll):
-        if target.name in tried:
-            continue
-        if fault.reaction.again is Again.LARGER and target.context_tokens <= window:
-            continue
-        if (call := _call(target, seen, wait_s=0.0, spends=0.5)) is not None:
-            return call
-    return None
+    larger = fault.reaction.again is Again.LARGER
+    left = [
+        target
+        for target in route.order(open_now, roll)
+        if target.name not in tried and (not larger or target.context_tokens > window)
+    ]
+    return _call_first(route, seen, left, spends=0.5)
 
 
 def _call_again(route: Route, seen: Seen, hopeful: list[Target], roll: float) -> Call | None:
@@ -289,7 +310,8 @@ def _call_again(route: Route, seen: Seen, hopeful: list[Target], roll: float) ->
     wait_s = max(wait_s, fault.retry_after_s or 0.0)
     if wait_s > route.retry.longest_wait_s:
         return None
-    return _call(last, seen, wait_s=wait_s, spends=1.0)
+    kept_s = _kept_s(route, seen, last, [])
+    return _call(last, seen, wait_s=wait_s, spends=1.0, kept_s=kept_s)
 
 
 def _is_poison(seen: Seen) -> bool:
@@ -298,12 +320,49 @@ def _is_poison(seen: Seen) -> bool:
     return len(hung) > 1
 
 
-def _call(target: Target, seen: Seen, *, wait_s: float, spends: float) -> Call | None:
+def _call_first(route: Route, seen: Seen, left: list[Target], *, spends: float) -> Call | None:
+    """A call to the first of the targets left that has time enough."""
+    for n, target in enumerate(left):
+        kept_s = _kept_s(route, seen, target, left[n + 1 :])
+        if (call := _call(target, seen, wait_s=0.0, spends=spends, kept_s=kept_s)) is not None:
+            return call
+    return None
+
+
+def _kept_s(route: Route, seen: Seen, target: Target, coming: list[Target]) -> float:
+    """What is kept of the time left for the step after `target`, should that one hang.
+
+    As long as the next target usually takes, and the handlers; but no more than half
+    of what is left. So every step has its time, and the earlier ones have most of it.
+    """
+    if seen.left_s is None:
+        return 0.0
+    kept_s = route.handlers_s if route.degraded else 0.0
+    if len(seen.tried) + 1 < route.retry.attempts:
+        spare_s = seen.left_s - target.least_s
+        kept_s += next((t.slow_s for t in coming if t.least_s <= spare_s), 0.0)
+    return min(kept_s, seen.left_s / 2)
+
+
+def _call(
+    target: Target, seen: Seen, *, wait_s: float, spends: float, kept_s: float
+) -> Call | None:
     left_s = float("inf") if seen.left_s is None else seen.left_s - wait_s
-    bound_s = min(target.attempt_s, left_s)
-    if bound_s < min(target.min_useful_s, target.attempt_s):
+    if left_s < target.least_s:
         return None
+    bound_s = min(target.attempt_s, max(left_s - kept_s, target.least_s))
     return Call(target=target, wait_s=wait_s, bound_s=bound_s, spends=spends)
+
+
+def _worthy(route: Route, seen: Seen) -> list[Target]:
+    """The targets that may serve the job at all."""
+    floor = max(route.min_quality, seen.min_quality)
+    return [t for t in route.targets if t.quality >= floor and _is_inside(route, seen, t)]
+
+
+def _is_inside(route: Route, seen: Seen, target: Target) -> bool:
+    limits = (route.allow_geo, seen.allow_geo)
+    return all(allowed is None or lies_within(target.places, allowed) for allowed in limits)
 
 
 def _wait(
@@ -323,7 +382,7 @@ def _wait(
     low_s, high_s = max(at_least_s, ceiling_s / 2), max(at_least_s * 1.25, ceiling_s)
     delay_s = min(900.0, low_s + roll * (high_s - low_s))  # the longest that SQS delays
     if seen.left_s is not None:
-        shortest_s = min(t.min_useful_s for t in route.targets if t.quality >= seen.min_quality)
+        shortest_s = min(t.min_useful_s for t in _worthy(route, seen))
         if delay_s > seen.left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
             delay_s = seen.left_s - 2 * shortest_s

@@ -194,7 +194,7 @@ class Executor:
                     return Parked(delay_s=delay_s, why=why)
                 case Degrade(handler=name, why=why):
                     degraded = await house.handlers[name].answer(job, request)
-                    if degraded is not None and degraded.quality >= job.min_quality:
+                    if degraded is not None and degraded.quality >= trip.floor:
                         return Degraded(answer=degraded, handler=name, why=why)
                     route = replace(route, degraded=route.degraded[1:])
                 case Discard(reason=reason):
@@ -236,6 +236,8 @@ class Executor:
         answer = await self._call(trip, call, request, passage)
         if answer is not None:
             budget.earn()
+            if call.target.name not in {name for name, _ in trip.tried}:
+                budget.give_back(call.spends)  # it was worth it: the next job shall have it too
         return answer
 
     async def _call(

@@ -46,6 +46,12 @@ class Trip:
     payload_bytes: int = 0
     refused: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def floor(self) -> float:
+        """No answer below this quality: by the job's own word, and its route's."""
+        own = self.job.min_quality if self.job else 0.0
+        return max(own, self.route.min_quality if self.route else 0.0)
+
     def seen(self, at: float) -> Seen:
         """What `plan` needs to know, `at` seconds since 1970."""
         return Seen(
@@ -54,7 +60,8 @@ class Trip:
             parks=self.record.parks,
             age_s=max(0.0, at - self.record.sent_at),
             left_s=None if self.deadline_at is None else self.deadline_at - at,
-            min_quality=self.job.min_quality if self.job else 0.0,
+            min_quality=self.floor,
+            allow_geo=self.job.allow_geo if self.job else None,
             on_open=self.job.on_open if self.job else None,
             degrade_after_s=self.job.degrade_after_s if self.job else None,
         )

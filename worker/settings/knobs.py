@@ -5,6 +5,7 @@ fields are in `rules.py` and `names.py`; where values come from is `load.py`.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
+from worker.core.geo import is_place
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Api, Target
@@ -32,13 +34,17 @@ _NAMESPACE: Final = re.compile(r"(?!AWS/)[A-Za-z0-9._#:/-]{1,255}")
 _MODEL: Final = re.compile(r"[!-~]{1,2048}")
 
 
-def _matching(pattern: re.Pattern[str], says: str) -> AfterValidator:
+def _valid(is_valid: Callable[[str], object], says: str) -> AfterValidator:
     def check(value: str) -> str:
-        if not pattern.fullmatch(value):
+        if not is_valid(value):
             raise ValueError(says)
         return value
 
     return AfterValidator(check)
+
+
+def _matching(pattern: re.Pattern[str], says: str) -> AfterValidator:
+    return _valid(pattern.fullmatch, says)
 
 
 def _queue_url(value: str) -> str:
@@ -77,6 +83,9 @@ BucketName = Annotated[str, _matching(_BUCKET, "must be the name of a bucket")]
 Steps = Annotated[tuple[Step, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)]
 BucketNames = Annotated[tuple[BucketName, ...], NoDecode, BeforeValidator(_split)]
+Place = Annotated[str, _valid(is_place, "must be a geography (`eu`, `us`, `apac`, …) or a Region")]
+Places = Annotated[tuple[Place, ...], NoDecode, BeforeValidator(_split)]
+Quality = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0.01, le=0.99)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -142,11 +151,16 @@ class TargetSettings(Section):
     stall_s: Seconds = _TARGET.stall_s
     """The longest silence inside a stream; never longer than `attempt_s`."""
     slow_s: Seconds = _TARGET.slow_s
-    """A success that took longer counts as slow; never longer than `attempt_s`."""
+    """A success that took longer counts as slow; never longer than `attempt_s`. So much \
+of a job's time is kept for it while the target before it is tried; half of what is left at most."""
     min_useful_s: Seconds = _TARGET.min_useful_s
     """With less time left before its deadline a job is not worth a call."""
-    quality: Annotated[float, Field(ge=0, le=1)] = _TARGET.quality
-    """Compared with a job's `min_quality`."""
+    quality: Quality = _TARGET.quality
+    """Compared with the `min_quality` of a job and of its route."""
+    geo: Place | None = None
+    """Where its calls are processed, for `allow_geo`; by default what the id's prefix (`eu.`) and \
+the Region tell. To be set where they tell nothing: for the SDK's own Region, or the ARN of an \
+application inference profile."""
     context_tokens: Annotated[int, Field(ge=0)] = _TARGET.context_tokens
     """Its context window; a job that is too long tries larger ones only. 0 if unknown."""
     tier: Literal["", "default", "priority", "flex", "reserved"] = ""
@@ -170,6 +184,7 @@ class TargetSettings(Section):
             slow_s=min(self.slow_s, self.attempt_s),
             min_useful_s=min(self.min_useful_s, self.attempt_s),
             quality=self.quality,
+            geo=self.geo or "",
             context_tokens=self.context_tokens,
             tier=self.tier,
             price_input=self.price_input,
@@ -183,6 +198,10 @@ class RouteSettings(Section):
     targets: Steps = Field(min_length=1)
     """Names of targets, the preferred one first; `default` is `model`. `near:3 | far:1` is one \
 step of two targets: three of four jobs try `near` first, the others `far`."""
+    min_quality: Quality = 0.0
+    """No job of it is served below this, whatever the job itself accepts."""
+    allow_geo: Places = ()
+    """Geographies or Regions that its jobs may be processed in; unset for anywhere."""
     on_open: Literal["park", "fail"] = "park"
     """What becomes of a job that no target admits."""
     deadline_s: Seconds | None = None

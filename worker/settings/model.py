@@ -109,6 +109,8 @@ class Shape(BaseSettings):
                 name=name,
                 targets=tuple(targets[t] for t in r.target_names()),
                 groups=tuple(tuple(weight for _, weight in group) for group in r.groups()),
+                min_quality=r.min_quality,
+                allow_geo=frozenset(r.allow_geo) or None,
                 on_open=r.on_open,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,
