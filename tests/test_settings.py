@@ -19,6 +19,7 @@ from worker.settings import (
     load,
     load_all,
     model,
+    plans,
     problem,
 )
 from worker.settings.fields import nearest, rows
@@ -531,10 +532,10 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
         (
             {
                 "targets": {"b": {"id": "b"}},
-                "routes": {"default": {"targets": ["default", "b"], "deadline_s": 120}},
+                "routes": {"default": {"targets": ["default", "b"], "deadline_s": 1.5}},
             },
-            "its last target cannot be reached within the deadline",
-            "lower `attempt_s` of the first ones",
+            "target `b` cannot be reached within the deadline",
+            "or `attempt_s` of those before it",
         ),
     ],
 )
@@ -571,6 +572,10 @@ def test_what_is_probably_not_meant_is_a_warning(given: dict[str, Any], wrong: s
         {"model": {"id": "m", "attempt_s": 20, "first_token_s": 20}},
         {"routes": {"default": {"targets": ["default"], "deadline_s": 1.1}}},
         {"queue": {"url": URL, "lease_s": 10}},
+        {
+            "targets": {"b": {"id": "b"}},
+            "routes": {"default": {"targets": ["default", "b"], "deadline_s": 2}},
+        },
     ],
 )
 def test_the_edge_of_a_rule_is_allowed(given: dict[str, Any]) -> None:
@@ -611,6 +616,6 @@ def test_no_two_settings_have_one_name() -> None:
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
-@pytest.mark.parametrize("module", [fields, knobs, model, problem])
+@pytest.mark.parametrize("module", [fields, knobs, model, plans, problem])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

@@ -1,0 +1,201 @@
+"""The plan linter: mistakes in routes, each planted, and each refused with what to do."""
+
+from typing import Any
+
+import pytest
+
+from worker.core.retry import RetryPolicy
+from worker.core.route import Route, Target
+from worker.settings import Settings, SettingsError
+from worker.settings.plans import Plans, called, findings
+
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
+TARGETS: dict[str, dict[str, Any]] = {
+    "home": {"id": "eu.model", "region": "eu-central-1"},
+    "near": {"id": "eu.model", "region": "eu-west-1"},
+    "away": {"id": "us.model", "region": "us-east-1", "quality": 0.8},
+    "world": {"id": "global.model", "region": "eu-west-1"},
+    "bare": {"id": "model"},
+    "again": {"id": "eu.model", "region": "eu-central-1", "tier": "flex"},
+}
+
+
+def settings(targets: str = "home", model: dict[str, Any] | None = None, **more: Any) -> Settings:
+    """A route of these targets, and nothing else that could be wrong."""
+    steps = [step.strip() for step in targets.split(",")]
+    named = {
+        name: values
+        for name, values in TARGETS.items()
+        if any(name in step for step in steps) or name in more.get("also", ())
+    }
+    tree: dict[str, Any] = {
+        "queue": {"url": URL},
+        "targets": {name: {**values, **(model or {})} for name, values in named.items()},
+        "routes": {"default": {"targets": steps, **more.get("route", {})}},
+    }
+    return Settings(**tree, **more.get("rest", {}))
+
+
+@pytest.mark.parametrize(
+    ("planted", "wrong", "advice"),
+    [
+        (
+            {"targets": "home, near", "route": {"deadline_s": 1.5}},
+            "target `near` cannot be reached within the deadline",
+            "Raise the deadline",
+        ),
+        (
+            {"targets": "home, near", "model": {"min_useful_s": 20}, "route": {"deadline_s": 30}},
+            "target `near` cannot be reached within the deadline",
+            "lower `min_useful_s`",
+        ),
+        (
+            {"route": {"deadline_s": 0.5}},
+            "every job expires before its first call",
+            "Raise the deadline",
+        ),
+        (
+            {"targets": "home, near, away, world"},
+            "no attempt is left for target `world`",
+            "Set WORKER_RETRY__ATTEMPTS to at least 4",
+        ),
+        (
+            {"targets": "home, near", "rest": {"retry": {"attempts": 1}}},
+            "no attempt is left for target `near`",
+            "Set WORKER_RETRY__ATTEMPTS to at least 2",
+        ),
+        (
+            {"targets": "home, again"},
+            "targets `home` and `again` draw on one quota",
+            "another model, profile or Region",
+        ),
+        (
+            {"targets": "home | again, near"},
+            "targets `home` and `again` draw on one quota",
+            "leave one out",
+        ),
+        (
+            {"targets": "home, away", "route": {"allow_geo": ["eu"]}},
+            "target `away` may process jobs outside",
+            "No job would ever be sent there",
+        ),
+        (
+            {"targets": "home, world", "route": {"allow_geo": ["eu"]}},
+            "target `world` may process jobs outside",
+            "Allow all its places",
+        ),
+        (
+            {"targets": "home, bare", "route": {"allow_geo": ["eu"]}},
+            "nobody knows where target `bare` processes jobs",
+            "Set `region` of the target",
+        ),
+        (
+            {"targets": "home, away", "route": {"min_quality": 0.9}},
+            "target `away` is below the route's quality",
+            "Lower `min_quality`",
+        ),
+        (
+            {"also": ["near"]},
+            "no route names target `near`",
+            "remove [targets.near]",
+        ),
+        (
+            {"targets": "home, home"},
+            "names a target twice",
+            "Name each target once",
+        ),
+        (
+            {"targets": "home:0 | near"},
+            "gives target `home` the weight 0",
+            "Give it a weight above 0",
+        ),
+        (
+            {"targets": "home, nowhere"},
+            "names targets that do not exist: nowhere",
+            "add [targets.nowhere]",
+        ),
+    ],
+)
+def test_a_planted_mistake_is_refused_with_what_to_do(
+    planted: dict[str, Any], wrong: str, advice: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings(**planted)
+
+    (problem,) = refused.value.problems
+    assert wrong in problem.wrong
+    assert advice in problem.advice
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_tokens", 0), ("attempt_s", 0), ("quality", 1.5), ("geo", "europe")],
+)
+def test_a_value_that_makes_a_target_useless_is_out_of_range(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        settings(model={field: value})
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        {},
+        {"targets": "home, near, away", "route": {"deadline_s": 10}},
+        {"targets": "home | near | away", "rest": {"retry": {"attempts": 1}}},
+        {"targets": "home, near", "route": {"allow_geo": ["eu"], "min_quality": 1}},
+        {"targets": "home, world", "route": {"allow_geo": ["global"]}},
+        {"targets": "home, bare"},
+        {"targets": "bare", "model": {"geo": "eu"}, "route": {"allow_geo": ["eu"]}},
+        {"targets": "home, away", "route": {"allow_geo": ["eu", "us"], "min_quality": 0.8}},
+    ],
+)
+def test_a_sound_plan_has_no_findings(sound: dict[str, Any]) -> None:
+    assert settings(**sound).warnings == ()
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings("home, again, away", route={"allow_geo": ["eu"]}, also=["near"])
+
+    assert len(refused.value.problems) == 3
+
+
+HOME, NEAR = (Target(name=name, model=name) for name in ("home", "near"))
+
+
+def test_a_handler_below_the_quality_of_its_route_is_found() -> None:
+    route = Route(name="r", targets=(HOME,), degraded=("cache", "rules"), min_quality=0.5)
+    plans = Plans(
+        routes={"r": route}, targets={"home": HOME}, handlers={"cache": 0.5, "rules": 0.3}
+    )
+
+    (finding,) = findings(plans)
+
+    assert finding.wrong == "route `r`: handler `rules` is below the route's quality."
+    assert "leave the handler out" in finding.advice
+
+
+def test_targets_that_name_one_bucket_draw_on_one_quota() -> None:
+    targets = {t.name: Target(name=t.name, model=t.model, bucket="b") for t in (HOME, NEAR)}
+    route = Route(name="r", targets=tuple(targets.values()))
+
+    (finding,) = findings(Plans(routes={"r": route}, targets=targets, handlers={}))
+
+    assert "draw on one quota" in finding.wrong
+
+
+def test_reserved_capacity_is_a_quota_of_its_own() -> None:
+    reserved = Target(name="reserved", model="home", tier="reserved")
+    route = Route(name="r", targets=(reserved, HOME))
+
+    assert not list(findings(Plans(routes={"r": route}, targets={}, handlers={})))
+
+
+def test_who_is_called_is_asked_of_the_plan_itself() -> None:
+    route = Route(name="r", targets=(HOME, NEAR))
+
+    assert called(route, None) == {"home", "near"}
+    assert called(route, 1.5) == {"home"}
+    assert called(Route(name="r", targets=route.targets, retry=RetryPolicy(attempts=1)), None) == {
+        "home"
+    }
