@@ -6,7 +6,7 @@ import pytest
 
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route, Target
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings, SettingsError, load
 from worker.settings.plans import Plans, called, findings
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
@@ -134,6 +134,46 @@ def test_a_planted_mistake_is_refused_with_what_to_do(
 def test_a_value_that_makes_a_target_useless_is_out_of_range(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         settings(model={field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("json_schema", '{"type": "secret"}'),
+        ("json_schema", '{"pattern": "(secret"}'),
+        ("json_schema", '{"$ref": "https://example.com/secret.json"}'),
+        ("json_schema", '{"$ref": "file:///secret.json"}'),
+        ("json_schema", "secret"),
+        ("json_schema", '["secret"]'),
+        ("stop_reasons", "end_turn, secret"),
+        ("stop_reasons", "guardrail_intervened"),
+        ("chars_min", "-1"),
+    ],
+)
+def test_a_rule_that_no_answer_could_be_judged_by_is_refused_and_not_repeated(
+    field: str, value: str
+) -> None:
+    environ = {
+        "WORKER_QUEUE__URL": URL,
+        "WORKER_MODEL__ID": "m",
+        "WORKER_ROUTES__DEFAULT__TARGETS": "default",
+        f"WORKER_ROUTES__DEFAULT__ACCEPT__{field.upper()}": value,
+    }
+
+    with pytest.raises(SettingsError) as refused:
+        load(environ)
+
+    assert f"`WORKER_ROUTES__DEFAULT__ACCEPT__{field.upper()}` must be" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_schema_with_references_of_its_own_is_one() -> None:
+    schema = '{"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}}'
+
+    accept = settings(route={"accept": {"json_schema": schema}}).all_routes()["default"].accept
+
+    assert accept.matches is not None
+    assert [accept.matches(value) for value in ([1, 2], ["1"])] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from worker.settings import (
     model,
     plans,
     problem,
+    schema,
 )
 from worker.settings.fields import nearest, rows
 from worker.settings.knobs import RetrySettings, TargetSettings
@@ -616,6 +617,6 @@ def test_no_two_settings_have_one_name() -> None:
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
-@pytest.mark.parametrize("module", [fields, knobs, model, plans, problem])
+@pytest.mark.parametrize("module", [fields, knobs, model, plans, problem, schema])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

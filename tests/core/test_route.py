@@ -173,7 +173,7 @@ def test_with_one_target_each_fault_has_its_next_step(kind: Kind, decision: Deci
         (Kind.REJECTED, Discard(reason="rejected")),
         (Kind.TOO_LONG, call(B, spends=0.5)),
         (Kind.MISCONFIGURED, call(B, spends=0.5)),
-        (Kind.POOR, call(B, spends=0.5)),
+        (Kind.POOR, call(A, wait_s=0.05, spends=1.0)),
         (Kind.UNREACHABLE, call(B, spends=0.5)),
         (Kind.LOCAL, Release(why="local")),
         (Kind.UNKNOWN, call(B, spends=0.5)),
@@ -224,6 +224,25 @@ def test_no_handler_hides_a_bad_job_or_a_sick_process(kind: Kind, decision: Deci
     route = replace(ONE, degraded=("cache",))
 
     assert decide(route, after(("a", kind))) == decision
+
+
+def test_a_poor_answer_is_asked_for_once_more_and_then_elsewhere() -> None:
+    twice = after(("a", Kind.POOR), ("a", Kind.POOR), attempts=2)
+
+    assert decide(TWO, after(("a", Kind.POOR))) == call(A, wait_s=0.05, spends=1.0)
+    assert decide(TWO, twice) == call(B, spends=0.5)
+    assert decide(ONE, twice) == Park(delay_s=3.75, why="poor")
+    assert decide(replace(ONE, degraded=("cache",)), twice) == Degrade(handler="cache", why="poor")
+
+
+def test_a_poor_answer_goes_elsewhere_at_once_where_the_budget_has_no_repair() -> None:
+    assert decide(TWO, after(("a", Kind.POOR)), budget=0.5) == call(B, spends=0.5)
+
+
+def test_a_repair_leaves_time_for_the_next_target() -> None:
+    decision = decide(TWO, after(("a", Kind.POOR), left_s=40.0))
+
+    assert decision == Call(target=A, wait_s=0.05, bound_s=39.95 - 20.0, spends=1.0)
 
 
 def test_too_long_goes_only_where_more_fits() -> None:

@@ -187,6 +187,20 @@ BUGS: Final = (
         "if t.quality >= floor",
     ),
     Bug(
+        "a poor answer is asked for again and again",
+        "route",
+        "test_route.py",
+        "again if poor <= REPAIRS else None",
+        "again",
+    ),
+    Bug(
+        "an answer that was rejected is given out",
+        "accept",
+        "test_accept.py",
+        "if not broken:",
+        "if broken:",
+    ),
+    Bug(
         "only the job may restrict where it is processed",
         "route",
         "test_route.py",

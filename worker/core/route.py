@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from worker.core.accept import Accept
 from worker.core.draw import drawn
 from worker.core.fault import Again, Ending, Fault, Kind
 from worker.core.geo import lies_within, places_of
@@ -30,6 +31,7 @@ class Api(StrEnum):
 
 
 STREAM_FROM_TOKENS: Final = 1024  # below, a hang costs less than a stream does
+REPAIRS: Final = 1  # further calls at the same target after a poor answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class Route:
 
     Attributes:
         handlers_s: What is kept of a job's time for the degraded handlers, in seconds.
+        accept: Which answers of its targets are good enough.
         min_quality: No job of this route is served below it, whatever the job says.
         allow_geo: Its jobs are processed within these places only; None for anywhere.
         targets: All targets, group after group.
@@ -102,6 +105,7 @@ class Route:
     groups: tuple[tuple[float, ...], ...] = ()
     degraded: tuple[str, ...] = ()
     handlers_s: float = 1.0
+    accept: Accept = field(default_factory=Accept)
     min_quality: float = 0.0
     allow_geo: frozenset[str] | None = None
     on_open: str = "park"
@@ -269,8 +273,8 @@ def _after_fault(
     if len(seen.tried) < route.retry.attempts:
         open_now = [t for t in worthy if t.name not in refusals]
         hopeful = [t for t in open_now if t.name not in suspects]
-        call = _call_another(route, seen, open_now, roll) or _call_again(route, seen, hopeful, roll)
-        if call is not None and call.spends <= budget:
+        call = _next_call(route, seen, open_now, hopeful, roll=roll, budget=budget)
+        if call is not None:
             return call
     match reaction.ending:
         case Ending.RELEASE:
@@ -284,6 +288,30 @@ def _after_fault(
             if all(target.name in refusals for target in worthy):
                 at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
             return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+
+
+def _next_call(
+    route: Route,
+    seen: Seen,
+    open_now: list[Target],
+    hopeful: list[Target],
+    *,
+    roll: float,
+    budget: float,
+) -> Call | None:
+    """The next call after a fault, if there is one that the budget has the means for."""
+    another = _call_another(route, seen, open_now, roll)
+    again = _call_again(route, seen, hopeful, roll)
+    calls = (another, again)
+    name, fault = seen.tried[-1]
+    if fault.kind is Kind.POOR:
+        # The service is well, and its next answer may be good: the same target once more.
+        poor = sum(tried == name and fault.kind is Kind.POOR for tried, fault in seen.tried)
+        calls = (again if poor <= REPAIRS else None, another)
+    for call in calls:
+        if call is not None and call.spends <= budget:
+            return call
+    return None
 
 
 def _call_another(route: Route, seen: Seen, open_now: list[Target], roll: float) -> Call | None:
@@ -310,7 +338,8 @@ def _call_again(route: Route, seen: Seen, hopeful: list[Target], roll: float) ->
     wait_s = max(wait_s, fault.retry_after_s or 0.0)
     if wait_s > route.retry.longest_wait_s:
         return None
-    kept_s = _kept_s(route, seen, last, [])
+    tried = {name for name, _ in seen.tried}
+    kept_s = _kept_s(route, seen, last, [t for t in hopeful if t.name not in tried])
     return _call(last, seen, wait_s=wait_s, spends=1.0, kept_s=kept_s)
 
 

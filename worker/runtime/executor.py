@@ -267,6 +267,7 @@ class Executor:
                 said = heard(Vote.OK, slow=slow, answered=True)
                 self._mass_death.served(target.name, now)
                 self._holds.lift("local")
+                outcome = trip.judge(outcome)
         finally:
             self._gates.settle(passage, *said)
         row = trip.came_back(target, outcome, now - started, circuit=passage.state)

@@ -52,6 +52,10 @@ class Trip:
         own = self.job.min_quality if self.job else 0.0
         return max(own, self.route.min_quality if self.route else 0.0)
 
+    def judge(self, answer: Answer) -> Answer | Fault:
+        """The answer, or the fault that it is by the rules of the route."""
+        return self.route.accept.judge(answer) if self.route else answer
+
     def seen(self, at: float) -> Seen:
         """What `plan` needs to know, `at` seconds since 1970."""
         return Seen(

@@ -13,10 +13,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
+from worker.core.accept import Accept
+from worker.core.answer import ANSWERED
 from worker.core.geo import is_place
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Api, Target
+from worker.settings.schema import matcher
 
 DAY_S: Final = 86_400.0
 MIB: Final = 1_048_576
@@ -45,6 +48,14 @@ def _valid(is_valid: Callable[[str], object], says: str) -> AfterValidator:
 
 def _matching(pattern: re.Pattern[str], says: str) -> AfterValidator:
     return _valid(pattern.fullmatch, says)
+
+
+def _is_schema(value: str) -> bool:
+    try:
+        matcher(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _queue_url(value: str) -> str:
@@ -85,6 +96,14 @@ Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)]
 BucketNames = Annotated[tuple[BucketName, ...], NoDecode, BeforeValidator(_split)]
 Place = Annotated[str, _valid(is_place, "must be a geography (`eu`, `us`, `apac`, …) or a Region")]
 Places = Annotated[tuple[Place, ...], NoDecode, BeforeValidator(_split)]
+JsonSchema = Annotated[
+    str,
+    _valid(_is_schema, "must be a JSON Schema, as JSON text, that refers to no other document"),
+]
+StopReason = Annotated[
+    str, _valid(ANSWERED.__contains__, f"must be one of {', '.join(sorted(ANSWERED))}")
+]
+StopReasons = Annotated[tuple[StopReason, ...], NoDecode, BeforeValidator(_split)]
 Quality = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0.01, le=0.99)]
@@ -192,12 +211,33 @@ application inference profile."""
         )
 
 
+class AcceptSettings(Section):
+    """Which answers are good enough; others are tried again, and never given out."""
+
+    json_schema: JsonSchema | None = None
+    """A JSON Schema, as JSON text: an answer must be one JSON value of this shape, and no more."""
+    chars_min: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """The shortest text of an answer, in characters."""
+    stop_reasons: StopReasons = ()
+    """Why the model may have stopped, of `end_turn`, `stop_sequence`, `tool_use`, `max_tokens`; \
+unset for any of them. Without `max_tokens`, an answer that was cut off is none."""
+
+    def rules(self) -> Accept:
+        """The core's value."""
+        return Accept(
+            matches=matcher(self.json_schema) if self.json_schema else None,
+            chars_min=self.chars_min,
+            stop_reasons=frozenset(self.stop_reasons),
+        )
+
+
 class RouteSettings(Section):
     """An ordered plan for a kind of job."""
 
     targets: Steps = Field(min_length=1)
     """Names of targets, the preferred one first; `default` is `model`. `near:3 | far:1` is one \
 step of two targets: three of four jobs try `near` first, the others `far`."""
+    accept: AcceptSettings = AcceptSettings()
     min_quality: Quality = 0.0
     """No job of it is served below this, whatever the job itself accepts."""
     allow_geo: Places = ()
