@@ -95,6 +95,21 @@ def settings(targets: str = "home", model: dict[str, Any] | None = None, **more:
             "Lower `min_quality`",
         ),
         (
+            {"route": {"on_fault": {"throttled": "next"}}},
+            "after `throttled` the next target is to be tried, and there is none",
+            "Add a target",
+        ),
+        (
+            {"route": {"on_fault": {"timed_out": "degrade"}}},
+            "after `timed_out` a handler is to answer, and there is none",
+            "Name a handler in `degraded`",
+        ),
+        (
+            {"route": {"on_fault": {"misconfigured": "fail"}}},
+            "a wrong setting of ours is to cost the jobs",
+            "such jobs wait until it is mended",
+        ),
+        (
             {"also": ["near"]},
             "no route names target `near`",
             "remove [targets.near]",
@@ -167,6 +182,23 @@ def test_a_rule_that_no_answer_could_be_judged_by_is_refused_and_not_repeated(
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "action"), [("rejected", "next"), ("local", "park"), ("odd", "next"), ("poor", "odd")]
+)
+def test_only_what_a_route_may_do_about_a_fault_is_a_setting(kind: str, action: str) -> None:
+    environ = {
+        "WORKER_QUEUE__URL": URL,
+        "WORKER_MODEL__ID": "m",
+        "WORKER_ROUTES__DEFAULT__TARGETS": "default",
+        f"WORKER_ROUTES__DEFAULT__ON_FAULT__{kind.upper()}": action,
+    }
+
+    with pytest.raises(SettingsError) as refused:
+        load(environ)
+
+    assert f"`WORKER_ROUTES__DEFAULT__ON_FAULT__{kind.upper()}` must be" in str(refused.value)
+
+
 def test_a_schema_with_references_of_its_own_is_one() -> None:
     schema = '{"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}}'
 
@@ -185,6 +217,8 @@ def test_a_schema_with_references_of_its_own_is_one() -> None:
         {"targets": "home, near", "route": {"allow_geo": ["eu"], "min_quality": 1}},
         {"targets": "home, world", "route": {"allow_geo": ["global"]}},
         {"targets": "home, bare"},
+        {"targets": "home, near", "route": {"on_fault": {"unavailable": "park"}}},
+        {"targets": "home, near", "route": {"on_fault": {"throttled": "next", "poor": "fail"}}},
         {"targets": "bare", "model": {"geo": "eu"}, "route": {"allow_geo": ["eu"]}},
         {"targets": "home, away", "route": {"allow_geo": ["eu", "us"], "min_quality": 0.8}},
     ],

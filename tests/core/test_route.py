@@ -12,6 +12,7 @@ from worker.core.draw import drawn
 from worker.core.fault import Fault, Kind
 from worker.core.retry import RetryPolicy
 from worker.core.route import (
+    Action,
     Call,
     Decision,
     Degrade,
@@ -243,6 +244,45 @@ def test_a_repair_leaves_time_for_the_next_target() -> None:
     decision = decide(TWO, after(("a", Kind.POOR), left_s=40.0))
 
     assert decision == Call(target=A, wait_s=0.05, bound_s=39.95 - 20.0, spends=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "decision"),
+    [
+        (Kind.UNAVAILABLE, Action.NEXT, call(B, spends=0.5)),
+        (Kind.POOR, Action.NEXT, call(B, spends=0.5)),
+        (Kind.THROTTLED, Action.PARK, Park(delay_s=3.75, why="throttled")),
+        (Kind.TOO_LONG, Action.PARK, Park(delay_s=3.75, why="too_long")),
+        (Kind.EXHAUSTED, Action.PARK, Park(delay_s=675.0, why="exhausted")),
+        (Kind.TIMED_OUT, Action.DEGRADE, Degrade(handler="cache", why="timed_out")),
+        (Kind.UNREACHABLE, Action.FAIL, Discard(reason="unreachable")),
+    ],
+)
+def test_a_route_may_do_something_else_about_a_kind_of_fault(
+    kind: Kind, action: Action, decision: Decision
+) -> None:
+    route = replace(TWO, degraded=("cache",), on_fault={kind: action})
+
+    assert decide(route, after(("a", kind))) == decision
+
+
+@pytest.mark.parametrize("kind", [Kind.UNAVAILABLE, Kind.POOR, Kind.THROTTLED])
+def test_where_only_the_next_target_is_wanted_the_same_one_is_not_asked_again(kind: Kind) -> None:
+    decision = decide(replace(ONE, on_fault={kind: Action.NEXT}), after(("a", kind)))
+
+    assert decision == Park(delay_s=3.75, why=kind)
+
+
+def test_the_next_target_after_too_long_is_still_a_larger_one() -> None:
+    route = replace(TWO, targets=(A, SMALL), on_fault={Kind.TOO_LONG: Action.NEXT})
+
+    assert decide(route, after(("a", Kind.TOO_LONG))) == Discard(reason="too_long")
+
+
+def test_what_a_route_does_about_one_kind_is_not_done_about_another() -> None:
+    route = replace(TWO, on_fault={Kind.THROTTLED: Action.FAIL})
+
+    assert decide(route, after(("a", Kind.UNAVAILABLE))) == call(B, spends=0.5)
 
 
 def test_too_long_goes_only_where_more_fits() -> None:

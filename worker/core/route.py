@@ -9,14 +9,14 @@ calls; the executor does, and comes back with what happened.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from worker.core.accept import Accept
 from worker.core.draw import drawn
-from worker.core.fault import Again, Ending, Fault, Kind
+from worker.core.fault import Again, Ending, Fault, Kind, Reaction
 from worker.core.geo import lies_within, places_of
 from worker.core.retry import RetryPolicy, backoff_s
 
@@ -28,6 +28,15 @@ class Api(StrEnum):
     CONVERSE = "converse"
     CONVERSE_STREAM = "converse_stream"
     INVOKE = "invoke"  # for models without Converse; the request's `additional` is the body
+
+
+class Action(StrEnum):
+    """What a route does about a kind of fault, instead of what the table of faults says."""
+
+    NEXT = "next"  # no second call at the same target
+    DEGRADE = "degrade"  # no further call: the handlers at once
+    PARK = "park"  # neither call nor handler: later
+    FAIL = "fail"  # give the job up
 
 
 STREAM_FROM_TOKENS: Final = 1024  # below, a hang costs less than a stream does
@@ -90,6 +99,7 @@ class Route:
     Attributes:
         handlers_s: What is kept of a job's time for the degraded handlers, in seconds.
         accept: Which answers of its targets are good enough.
+        on_fault: What to do about some kinds of faults, instead of what the table says.
         min_quality: No job of this route is served below it, whatever the job says.
         allow_geo: Its jobs are processed within these places only; None for anywhere.
         targets: All targets, group after group.
@@ -106,6 +116,7 @@ class Route:
     degraded: tuple[str, ...] = ()
     handlers_s: float = 1.0
     accept: Accept = field(default_factory=Accept)
+    on_fault: Mapping[Kind, Action] = field(default_factory=dict)
     min_quality: float = 0.0
     allow_geo: frozenset[str] | None = None
     on_open: str = "park"
@@ -114,6 +125,22 @@ class Route:
     park_cap_s: float = 300.0
     park_max_s: float = 86_400.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def reaction(self, fault: Fault) -> Reaction:
+        """How a job of this route reacts to a fault."""
+        usual = fault.reaction
+        match self.on_fault.get(fault.kind):
+            case None:
+                return usual
+            case Action.NEXT:
+                larger = usual.again is Again.LARGER
+                return replace(usual, again=usual.again if larger else Again.OTHER)
+            case Action.DEGRADE:
+                return replace(usual, again=Again.NEVER, degrades=True)
+            case Action.PARK:
+                return replace(usual, again=Again.NEVER, degrades=False, ending=Ending.PARK)
+            case Action.FAIL:  # pragma: no branch  (closed enum)
+                return replace(usual, again=Again.NEVER, degrades=False, ending=Ending.DISCARD)
 
     def order(self, fit: Collection[Target], roll: float) -> list[Target]:
         """Those of the targets that are in `fit`, in the order in which to try them.
@@ -265,7 +292,7 @@ def _after_fault(
     suspects: frozenset[str],
 ) -> Decision:
     fault = seen.tried[-1][1]
-    reaction = fault.reaction
+    reaction = route.reaction(fault)
     if _is_poison(seen):
         return Discard(reason="poison")
     if reaction.wears_out and seen.attempts >= route.retry.attempts_max:
@@ -316,11 +343,12 @@ def _next_call(
 
 def _call_another(route: Route, seen: Seen, open_now: list[Target], roll: float) -> Call | None:
     name, fault = seen.tried[-1]
-    if fault.reaction.again is Again.NEVER:
+    again = route.reaction(fault).again
+    if again is Again.NEVER:
         return None
     tried = {name for name, _ in seen.tried}
     window = next(t.context_tokens for t in route.targets if t.name == name)
-    larger = fault.reaction.again is Again.LARGER
+    larger = again is Again.LARGER
     left = [
         target
         for target in route.order(open_now, roll)
@@ -332,7 +360,7 @@ def _call_another(route: Route, seen: Seen, open_now: list[Target], roll: float)
 def _call_again(route: Route, seen: Seen, hopeful: list[Target], roll: float) -> Call | None:
     name, fault = seen.tried[-1]
     last = next((t for t in hopeful if t.name == name), None)
-    if last is None or fault.reaction.again is not Again.SAME:
+    if last is None or route.reaction(fault).again is not Again.SAME:
         return None
     wait_s = backoff_s(len(seen.tried), roll, base_s=fault.reaction.base_s, cap_s=route.retry.cap_s)
     wait_s = max(wait_s, fault.retry_after_s or 0.0)

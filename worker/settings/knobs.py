@@ -15,10 +15,11 @@ from pydantic_settings import NoDecode
 
 from worker.core.accept import Accept
 from worker.core.answer import ANSWERED
+from worker.core.fault import Kind
 from worker.core.geo import is_place
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
-from worker.core.route import Api, Target
+from worker.core.route import Action, Api, Target
 from worker.settings.schema import matcher
 
 DAY_S: Final = 86_400.0
@@ -48,6 +49,16 @@ def _valid(is_valid: Callable[[str], object], says: str) -> AfterValidator:
 
 def _matching(pattern: re.Pattern[str], says: str) -> AfterValidator:
     return _valid(pattern.fullmatch, says)
+
+
+def _is_about_a_target(kind: Kind) -> Kind:
+    if kind in (Kind.REJECTED, Kind.LOCAL):
+        msg = (
+            "must be a fault that another target may not have; a bad job has it everywhere, and "
+            "our own trouble is no target's"
+        )
+        raise ValueError(msg)
+    return kind
 
 
 def _is_schema(value: str) -> bool:
@@ -104,6 +115,11 @@ StopReason = Annotated[
     str, _valid(ANSWERED.__contains__, f"must be one of {', '.join(sorted(ANSWERED))}")
 ]
 StopReasons = Annotated[tuple[StopReason, ...], NoDecode, BeforeValidator(_split)]
+# A bad job and our own trouble are no target's fault: what is done about them is no choice.
+TargetsFault = Annotated[
+    Kind,
+    AfterValidator(_is_about_a_target),
+]
 Quality = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0.01, le=0.99)]
@@ -238,6 +254,9 @@ class RouteSettings(Section):
     """Names of targets, the preferred one first; `default` is `model`. `near:3 | far:1` is one \
 step of two targets: three of four jobs try `near` first, the others `far`."""
     accept: AcceptSettings = AcceptSettings()
+    on_fault: dict[TargetsFault, Action] = Field(default_factory=dict)
+    """What to do about a kind of fault (docs/faults.md) instead of the usual: `next` (no second \
+call at the same target), `degrade` (a handler at once), `park` (later), `fail` (a dead letter)."""
     min_quality: Quality = 0.0
     """No job of it is served below this, whatever the job itself accepts."""
     allow_geo: Places = ()

@@ -110,6 +110,7 @@ class Shape(BaseSettings):
                 targets=tuple(targets[t] for t in r.target_names()),
                 groups=tuple(tuple(weight for _, weight in group) for group in r.groups()),
                 accept=r.accept.rules(),
+                on_fault=r.on_fault,
                 min_quality=r.min_quality,
                 allow_geo=frozenset(r.allow_geo) or None,
                 on_open=r.on_open,

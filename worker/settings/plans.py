@@ -13,7 +13,7 @@ from typing import Final
 
 from worker.core.fault import Fault, Kind
 from worker.core.geo import lies_within
-from worker.core.route import Call, Route, Seen, Target, plan
+from worker.core.route import Action, Call, Route, Seen, Target, plan
 from worker.settings.fields import variable
 from worker.settings.problem import Problem, listed
 
@@ -51,6 +51,7 @@ def called(route: Route, deadline_s: float | None) -> frozenset[str]:
         route: The route; the first of each step is drawn first.
         deadline_s: The job's time, in seconds; None for no end.
     """
+    route = replace(route, on_fault={})
     seen = Seen(left_s=deadline_s)
     while isinstance(step := plan(route, seen, roll=0.0), Call):
         left_s = None if seen.left_s is None else seen.left_s - step.wait_s - step.bound_s
@@ -189,6 +190,33 @@ def _every_target_is_good_enough(name: str, route: Route) -> Iterator[Problem]:
             )
 
 
+def _actions_can_be_done(name: str, route: Route) -> Iterator[Problem]:
+    for kind, action in route.on_fault.items():
+        fact = (variable("routes", name, "on_fault", kind), action.value)
+        if action is Action.NEXT and len(route.targets) == 1:
+            yield Problem(
+                wrong=f"route `{name}`: after `{kind}` the next target is to be tried, and there "
+                "is none.",
+                facts=(fact, _of(route)),
+                advice="Its jobs would be parked after one call. Add a target, or set `park` if "
+                "that is meant.",
+            )
+        if action is Action.DEGRADE and not route.degraded:
+            yield Problem(
+                wrong=f"route `{name}`: after `{kind}` a handler is to answer, and there is none.",
+                facts=(fact,),
+                advice="Its jobs would be parked without a second call. Name a handler in "
+                "`degraded`, or leave this out.",
+            )
+        if action is Action.FAIL and kind is Kind.MISCONFIGURED:
+            yield Problem(
+                wrong=f"route `{name}`: a wrong setting of ours is to cost the jobs.",
+                facts=(fact,),
+                advice="One bad deployment would dead-letter a whole queue. Leave this out: such "
+                "jobs wait until it is mended.",
+            )
+
+
 def _handlers_are_good_enough(
     name: str, route: Route, handlers: Mapping[str, float]
 ) -> Iterator[Problem]:
@@ -224,4 +252,5 @@ _OF_A_ROUTE: Final[tuple[_OfARoute, ...]] = (
     _every_target_has_its_own_quota,
     _every_target_is_inside,
     _every_target_is_good_enough,
+    _actions_can_be_done,
 )
