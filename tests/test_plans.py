@@ -1,6 +1,8 @@
 """The plan linter: mistakes in routes, each planted, and each refused with what to do."""
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -9,6 +11,7 @@ from worker.core.route import Route, Target
 from worker.settings import Settings, SettingsError, load
 from worker.settings.plans import Plans, called, findings
 
+PAGE: Final = Path(__file__).parents[1] / "docs" / "routes.md"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
 TARGETS: dict[str, dict[str, Any]] = {
     "home": {"id": "eu.model", "region": "eu-central-1"},
@@ -225,6 +228,19 @@ def test_a_schema_with_references_of_its_own_is_one() -> None:
 )
 def test_a_sound_plan_has_no_findings(sound: dict[str, Any]) -> None:
     assert settings(**sound).warnings == ()
+
+
+def test_the_three_lines_of_the_page_are_a_working_route(tmp_path: Path) -> None:
+    three, *others = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    file = tmp_path / "worker.toml"
+    file.write_text(f'queue.url = "{URL}"\n{three}')
+
+    ours = load({}, file)
+
+    assert len(three.splitlines()) == 3
+    assert others
+    assert ours.warnings == ()
+    assert [t.region for t in ours.all_routes()["default"].targets] == ["", "eu-west-1"]
 
 
 def test_several_mistakes_are_told_at_once() -> None:

@@ -52,6 +52,13 @@ def test_without_a_verdict_the_process_decides() -> None:
     assert one.room(1.5) == 8
 
 
+def test_a_circuit_has_rested_when_its_time_is_over_and_no_other_has() -> None:
+    one = gate(OPEN, now=10.0)
+
+    assert [one.rested(now) for now in (10.0, 11.9, 12.0)] == [False, False, True]
+    assert not gate(HALF).rested(99.0)
+
+
 def test_only_newer_verdicts_are_adopted() -> None:
     one = gate(HALF)
 
