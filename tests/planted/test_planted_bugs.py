@@ -169,8 +169,8 @@ BUGS: Final = (
         "quality does not matter",
         "route",
         "test_route.py",
-        "if t.quality >= floor and _is_inside(route, seen, t)",
-        "if _is_inside(route, seen, t)",
+        "return [target for target in _inside(route, seen) if target.quality >= floor]",
+        "return _inside(route, seen)",
     ),
     Bug(
         "the quality of a route does not matter",
@@ -183,8 +183,8 @@ BUGS: Final = (
         "where a job is processed does not matter",
         "route",
         "test_route.py",
-        "if t.quality >= floor and _is_inside(route, seen, t)",
-        "if t.quality >= floor",
+        "for target in _inside(route, seen) if target.quality >= floor]",
+        "for target in route.targets if target.quality >= floor]",
     ),
     Bug(
         "a poor answer is asked for again and again",
@@ -204,8 +204,8 @@ BUGS: Final = (
         "only the job may restrict where it is processed",
         "route",
         "test_route.py",
-        "limits = (route.allow_geo, seen.allow_geo)",
-        "limits = (seen.allow_geo,)",
+        "for allowed in (route.allow_geo, seen.allow_geo):",
+        "for allowed in (seen.allow_geo,):",
     ),
     Bug(
         "one of a target's places is enough",

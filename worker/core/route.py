@@ -8,7 +8,7 @@ refuses calls at the moment, and the time that is left. It neither waits nor
 calls; the executor does, and comes back with what happened.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -142,17 +142,19 @@ class Route:
             case Action.FAIL:  # pragma: no branch  (closed enum)
                 return replace(usual, again=Again.NEVER, degrades=False, ending=Ending.DISCARD)
 
-    def order(self, fit: Collection[Target], roll: float) -> list[Target]:
-        """Those of the targets that are in `fit`, in the order in which to try them.
+    def order(self, fit: list[Target], roll: float) -> list[Target]:
+        """`fit` in the order in which to try them.
 
         Args:
-            fit: Targets of this route.
+            fit: Some of this route's targets, in its order.
             roll: An even draw from [0, 1), for the draws within the groups.
         """
-        targets, order = iter(self.targets), list[Target]()
-        for weights in self.groups or ((1.0,),) * len(self.targets):
+        if not self.groups:
+            return fit
+        names, targets, order = {t.name for t in fit}, iter(self.targets), list[Target]()
+        for weights in self.groups:
             group = [(next(targets), weight) for weight in weights]
-            order += drawn([(t, weight) for t, weight in group if t in fit], roll)
+            order += drawn([(t, weight) for t, weight in group if t.name in names], roll)
         return order
 
 
@@ -260,8 +262,7 @@ def plan(
         return Discard(reason="expired")
     worthy = _worthy(route, seen)
     if not worthy:
-        inside = any(_is_inside(route, seen, target) for target in route.targets)
-        return Discard(reason="below_quality" if inside else "outside_geo")
+        return Discard(reason="below_quality" if _inside(route, seen) else "outside_geo")
     if seen.tried:
         return _after_fault(
             route,
@@ -414,12 +415,16 @@ def _call(
 def _worthy(route: Route, seen: Seen) -> list[Target]:
     """The targets that may serve the job at all."""
     floor = max(route.min_quality, seen.min_quality)
-    return [t for t in route.targets if t.quality >= floor and _is_inside(route, seen, t)]
+    return [target for target in _inside(route, seen) if target.quality >= floor]
 
 
-def _is_inside(route: Route, seen: Seen, target: Target) -> bool:
-    limits = (route.allow_geo, seen.allow_geo)
-    return all(allowed is None or lies_within(target.places, allowed) for allowed in limits)
+def _inside(route: Route, seen: Seen) -> list[Target]:
+    """The targets that process within everything that the route and the job allow."""
+    targets = list(route.targets)
+    for allowed in (route.allow_geo, seen.allow_geo):
+        if allowed is not None:
+            targets = [target for target in targets if lies_within(target.places, allowed)]
+    return targets
 
 
 def _wait(
