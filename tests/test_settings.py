@@ -20,7 +20,9 @@ from worker.settings import (
     load,
     load_all,
     model,
+    plans,
     problem,
+    schema,
 )
 from worker.settings.fields import nearest, rows
 from worker.settings.knobs import RetrySettings, TargetSettings
@@ -121,6 +123,38 @@ def test_routes_are_built_from_targets() -> None:
     assert [t.model for t in ours.all_routes()["default"].targets] == ["a", "m"]
     assert ours.all_routes()["slow"].retry.attempts == 2
     assert ours.all_lanes()[0].routes == ("default", "slow")
+
+
+@pytest.mark.parametrize(
+    ("steps", "names", "groups"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"], ((1,), (1,), (1,))),
+        (["a | b", "c"], ["a", "b", "c"], ((1, 1), (1,))),
+        (["c:2.5|a:0.5", "b:7"], ["c", "a", "b"], ((2.5, 0.5), (7,))),
+    ],
+)
+def test_a_step_of_a_route_may_be_several_targets_that_share_the_work(
+    steps: list[str], names: list[str], groups: tuple[tuple[float, ...], ...]
+) -> None:
+    targets = {name: {"id": name} for name in "abc"}
+
+    route = settings(targets=targets, routes={"default": {"targets": steps}}).all_routes()
+
+    assert [target.name for target in route["default"].targets] == names
+    assert route["default"].groups == groups
+
+
+def test_steps_are_written_in_the_environment_as_in_the_file() -> None:
+    ours = load(
+        {
+            **SMALLEST,
+            "WORKER_TARGETS__B__ID": "b",
+            "WORKER_TARGETS__C__ID": "c",
+            "WORKER_ROUTES__DEFAULT__TARGETS": "default:3 | b, c",
+        }
+    )
+
+    assert ours.routes["default"].groups() == ((("default", 3), ("b", 1)), (("c", 1),))
 
 
 def test_our_own_bucket_is_always_allowed() -> None:
@@ -298,6 +332,9 @@ def test_variables_of_others_are_their_business() -> None:
         ("WORKER_GRACE_S", "inf", "must be a finite number"),
         ("WORKER_LOG_LEVEL", "secret", "must be 'debug', 'info', 'warning' or 'error'"),
         ("WORKER_MODEL__ID", "two words", "must be a model id"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default:secret", "must be the name of a target, or"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default|", "must be the name of a target, or"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default:-1", "must be the name of a target, or"),
         ("WORKER_SERVICE", "-secret-", "must be letters and digits"),
         ("WORKER_PAYLOADS__BUCKET", "Secret!", "must be the name of a bucket"),
         ("WORKER_METRICS__NAMESPACE", "AWS/Secret", "must be a CloudWatch namespace"),
@@ -407,6 +444,14 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
             "Name each target once",
         ),
         (
+            {
+                "targets": {"b": {"id": "b"}},
+                "routes": {"default": {"targets": ["default | b:0"]}},
+            },
+            "route `default` gives target `b` the weight 0",
+            "Give it a weight above 0",
+        ),
+        (
             {**NO_QUEUE, "lanes": {"chat": {"url": URL, "routes": ["default", "gone"]}}},
             "lane `chat` names routes that do not exist: gone",
             "under [routes]",
@@ -489,10 +534,10 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
         (
             {
                 "targets": {"b": {"id": "b"}},
-                "routes": {"default": {"targets": ["default", "b"], "deadline_s": 120}},
+                "routes": {"default": {"targets": ["default", "b"], "deadline_s": 1.5}},
             },
-            "its last target cannot be reached within the deadline",
-            "lower `attempt_s` of the first ones",
+            "target `b` cannot be reached within the deadline",
+            "or `attempt_s` of those before it",
         ),
     ],
 )
@@ -529,6 +574,10 @@ def test_what_is_probably_not_meant_is_a_warning(given: dict[str, Any], wrong: s
         {"model": {"id": "m", "attempt_s": 20, "first_token_s": 20}},
         {"routes": {"default": {"targets": ["default"], "deadline_s": 1.1}}},
         {"queue": {"url": URL, "lease_s": 10}},
+        {
+            "targets": {"b": {"id": "b"}},
+            "routes": {"default": {"targets": ["default", "b"], "deadline_s": 2}},
+        },
     ],
 )
 def test_the_edge_of_a_rule_is_allowed(given: dict[str, Any]) -> None:
@@ -675,7 +724,7 @@ def test_no_two_settings_have_one_name() -> None:
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
-@pytest.mark.parametrize("module", [fields, knobs, model, problem])
+@pytest.mark.parametrize("module", [fields, knobs, model, plans, problem, schema])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 

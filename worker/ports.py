@@ -391,10 +391,15 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """A degraded handler, and on which terms it serves."""
+    """A degraded handler, and on which terms it serves.
+
+    Attributes:
+        target: Whom it asks, for jobs that may not go everywhere; None if it asks no model.
+    """
 
     does: DegradedHandler
     terms: Terms = field(default_factory=Terms)
+    target: Target | None = None
 
 
 class Tell(Protocol):

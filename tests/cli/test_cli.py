@@ -53,6 +53,23 @@ def test_check_says_no_with_every_reason(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Traceback" not in answer.output
 
 
+@pytest.mark.parametrize(("command", "exit_code"), [("check", 1), ("run", 2)])
+def test_a_plan_that_is_no_safety_net_keeps_the_worker_from_starting(
+    tmp_path: Path, command: str, exit_code: int
+) -> None:
+    (tmp_path / "my.toml").write_text(
+        "targets.b.id = 'us.model'\n"
+        "routes.default.targets = ['default', 'b']\n"
+        "routes.default.allow_geo = ['eu']\n"
+    )
+
+    answer = runner.invoke(app, [command, "--config", "my.toml"])
+
+    assert answer.exit_code == exit_code
+    assert "target `b` may process jobs outside" in answer.output
+    assert "Traceback" not in answer.output
+
+
 def test_check_warns_and_says_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_QUEUE__LEASE_S", "5")
 

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from worker.core.degrade import ANSWER_BYTES_MAX, Terms, breaker_policy, notice_of, sound
+from worker.core.degrade import (
+    ANSWER_BYTES_MAX,
+    HandlerSpec,
+    Terms,
+    breaker_policy,
+    notice_of,
+    sound,
+)
+from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer
 
 TERMS = Terms(quality=0.4, loses=("freshness",))
@@ -20,6 +28,15 @@ def test_an_answer_counts_on_the_handlers_terms() -> None:
 
     assert better == answer(quality=0.4, loses=("freshness", "length"))
     assert worse == answer(quality=0.1, loses=("freshness",))
+
+
+@pytest.mark.parametrize(("own", "best"), [(None, 0.4), (0.9, 0.4), (0.2, 0.2)])
+def test_no_answer_is_better_than_the_terms_and_the_target_allow(
+    own: float | None, best: float
+) -> None:
+    target = None if own is None else Target(name="t", model="m", quality=own)
+
+    assert HandlerSpec(name="h", kind="summary", terms=TERMS, target=target).best == best
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,8 @@ def test_a_handler_that_answered_is_no_error_and_one_that_failed_has_no_latency(
         "HandlerCanaries": (1, "faq"),
         "HandlerErrors": (1, "faq"),
     }
-    assert told(replace(ASKED, outcome="refused")) == {"HandlerCalls": (1, "faq")}
+    for outcome in ("refused", "outside_geo"):
+        assert told(replace(ASKED, outcome=outcome)) == {"HandlerCalls": (1, "faq")}
 
 
 def test_a_handlers_breaker_is_told_when_it_opens() -> None:

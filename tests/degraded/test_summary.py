@@ -1,5 +1,6 @@
 """A short answer of a cheaper target: what is asked, what serves, and what it costs."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -34,21 +35,23 @@ def short(reason: str = "end_turn", content: Any = ({"text": "Short."},)) -> Ans
     return Answer(content=content, stop_reason=reason, usage=Usage(input=5, output=1000))
 
 
-def play(cheap: Answer | Fault) -> tuple[dict[str, Any], LivingWorker, list[ModelCall]]:
+def play(
+    cheap: Answer | Fault, helper: Target = CHEAP, route: Route = ROUTE, **job: Any
+) -> tuple[dict[str, Any], LivingWorker, list[ModelCall]]:
     """One job, whose route's only target is down."""
-    world, calls = World(routes={"default": ROUTE}), []
+    world, calls = World(routes={"default": route}), []
 
     def mood(call: ModelCall) -> Reply:
         calls.append(call)
-        return Reply(cheap if call.target is CHEAP else DOWN, 0.1)
+        return Reply(cheap if call.target is helper else DOWN, 0.1)
 
     world.model.mood = mood
-    spec = HandlerSpec(name="short", kind="summary", terms=Terms(loses=("length",)), target=CHEAP)
+    spec = HandlerSpec(name="short", kind="summary", terms=Terms(loses=("length",)), target=helper)
 
     async def main() -> LivingWorker:
         model = world.model.seen_by(Wire())
         made = build([spec], given={}, model=model, tell=Told())
-        world.submit(id="job-1", prompt="Why?", inference={"maxTokens": 900})
+        world.submit(id="job-1", prompt="Why?", inference={"maxTokens": 900}, **job)
         worker = LivingWorker(world, "w1", house={"handlers": made})
         await until_quiet(world)
         await worker.drain()
@@ -92,6 +95,26 @@ def test_what_is_no_short_answer_does_not_serve(given: Answer | Fault, outcome: 
 
     assert envelope["status"] == "failed"
     assert [event.outcome for event in worker.told.of(HandlerAsked)] == [outcome]
+
+
+IN_EU = replace(ROUTE, targets=(replace(ROUTE.targets[0], region="eu-west-1"),))
+EU = frozenset({"eu"})
+
+
+@pytest.mark.parametrize(
+    ("route", "job"),
+    [(replace(IN_EU, allow_geo=EU), {}), (IN_EU, {"allow_geo": ["eu"]})],
+    ids=["of the route", "of the job"],
+)
+def test_a_summary_goes_no_further_than_the_job_may(route: Route, job: dict[str, Any]) -> None:
+    inside, outside = (replace(CHEAP, region=region) for region in ("eu-west-3", "us-east-1"))
+
+    envelope, worker, calls = play(short(), outside, route, **job)
+
+    assert envelope["status"] == "failed"
+    assert [event.outcome for event in worker.told.of(HandlerAsked)] == ["outside_geo"]
+    assert outside not in [call.target for call in calls]
+    assert play(short(), inside, route, **job)[0]["status"] == "degraded"
 
 
 @pytest.mark.parametrize(("asked", "most"), [({}, 50), ({"maxTokens": 20}, 20), ({"x": 1}, 50)])

@@ -223,6 +223,30 @@ def test_a_handler_below_the_jobs_quality_is_not_even_asked() -> None:
     assert played.envelope()["quality"]["served"] == 1.0
 
 
+def test_a_handler_below_the_quality_of_its_route_is_not_even_asked() -> None:
+    first = says("first")
+
+    played = play(
+        world_that_is_down(replace(ROUTE, min_quality=0.5)),
+        {"first": first, "second": says("second")},
+        {"min_quality": 0.3},
+        terms={"first": Terms(quality=0.4)},
+    )
+
+    assert not first.asked
+    assert played.envelope()["quality"]["served"] == 1.0
+
+
+def test_an_answer_below_the_quality_of_its_route_is_given_to_nobody() -> None:
+    played = play(
+        world_that_is_down(replace(ROUTE, min_quality=0.5)),
+        {"first": says("first", quality=0.4), "second": says("second", quality=0.5)},
+    )
+
+    assert [event.outcome for event in played.asked] == ["below_quality", "answered"]
+    assert played.envelope()["quality"]["served"] == 0.5
+
+
 @pytest.mark.parametrize("make", [lambda: raises(KeyError()), lambda: Fake(lambda _: for_ever())])
 def test_a_handler_that_keeps_failing_is_left_alone_for_a_while(
     make: Callable[[], Fake],

@@ -83,6 +83,11 @@ class HandlerSpec:
     stale_s: float = 86_400.0
     entry_bytes_max: int = 65_536
 
+    @property
+    def best(self) -> float:
+        """The best quality that an answer of it can have."""
+        return min(self.terms.quality, self.target.quality if self.target else 1.0)
+
 
 def breaker_policy(limit_s: float) -> BreakerPolicy:
     """A handler's own breaker: quick to open, for the next step costs next to nothing.

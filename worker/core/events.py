@@ -174,7 +174,7 @@ class HandlerAsked:
 
     job: str
     handler: str
-    outcome: str  # answered, declined, below_quality, failed, late, refused
+    outcome: str  # answered, declined, below_quality, outside_geo, failed, late, refused
     canary: bool
     duration_ms: int
     error: str = ""  # an exception's class, or what is wrong with the answer; never its text

@@ -74,7 +74,7 @@ def build(
     wrong = dict.fromkeys(sorted(unasked), why)
     for spec in specs:
         try:
-            made[spec.name] = Handler(does=made_of(spec), terms=spec.terms)
+            made[spec.name] = Handler(does=made_of(spec), terms=spec.terms, target=spec.target)
         except (NoPluginError, RulesUnreadableError) as error:
             wrong[spec.name] = str(error)
     if wrong:

@@ -18,7 +18,7 @@ from typing import Final
 from worker.core.breaker import Breaker, Permit, Refusal
 from worker.core.degrade import Context, breaker_policy, notice_of, sound
 from worker.core.events import HandlerAsked, HandlerMoved, HandlerUntaught
-from worker.core.job import Job, Request
+from worker.core.job import Job
 from worker.core.route import Degrade, Route
 from worker.core.settlement import Answered, Degraded, DegradedAnswer
 from worker.core.window import Outcome
@@ -52,16 +52,12 @@ class Degrader:
             step: What `plan` said.
             is_open: Whether no target of the route admits anything now.
         """
-        assert trip.job is not None, "an unfit job was settled"
-        assert trip.request is not None, "what is degraded was read"
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             answer = await self._ask(
                 step.handler,
-                trip.job,
-                trip.request,
-                job_id=trip.record.job,
+                trip,
                 reason=step.why,
                 is_open=is_open,
                 left_s=trip.seen(self._house.at()).left_s,
@@ -81,14 +77,14 @@ class Degrader:
     async def _ask(
         self,
         name: str,
-        job: Job,
-        request: Request,
+        trip: Trip,
         *,
-        job_id: str,
         reason: str,
         is_open: bool = False,
         left_s: float | None = None,
     ) -> DegradedAnswer | None:
+        assert trip.job is not None, "an unfit job was settled"
+        assert trip.request is not None, "what is degraded was read"
         handler, loop = self._house.handlers[name], asyncio.get_running_loop()
         canary = reason == CANARY
         started = loop.time()
@@ -97,7 +93,7 @@ class Degrader:
             took_ms = round((loop.time() - started) * 1000)
             self._house.tell(
                 HandlerAsked(
-                    job=job_id,
+                    job=trip.record.job,
                     handler=name,
                     outcome=outcome,
                     canary=canary,
@@ -106,8 +102,11 @@ class Degrader:
                 )
             )
 
-        if handler.terms.quality < job.min_quality and not canary:
+        if handler.terms.quality < trip.floor and not canary:
             tell("below_quality")
+            return None
+        if handler.target is not None and not trip.may_go_to(handler.target):
+            tell("outside_geo")
             return None
         breaker = self._breaker(name, handler)
         permit = breaker.admit(started)
@@ -118,14 +117,14 @@ class Degrader:
         limit_s = handler.terms.limit_s
         bound_s = limit_s if left_s is None else min(limit_s, left_s)
         context = Context(
-            job=job_id,
-            request=request,
+            job=trip.record.job,
+            request=trip.request,
             reason=reason,
             circuit_open=is_open,
             left_s=bound_s,
             canary=canary,
         )
-        task = loop.create_task(_called(handler, job, context))
+        task = loop.create_task(_called(handler, trip.job, context))
         try:
             done, _ = await asyncio.wait({task}, timeout=bound_s)
         except asyncio.CancelledError:
@@ -145,7 +144,7 @@ class Degrader:
             tell("failed", wrong)
         elif answer is None:
             tell("declined")
-        elif answer.quality < job.min_quality:
+        elif answer.quality < trip.floor:
             tell("below_quality")
             return None
         else:
@@ -165,9 +164,7 @@ class Degrader:
             room = len(self._canaries) < CANARIES_MAX and not trip.payload_bytes
             practises = room and share > 0 and self._house.roll() < share
             if practises:
-                steps.append(
-                    partial(self._ask, name, job, request, job_id=trip.record.job, reason=CANARY)
-                )
+                steps.append(partial(self._ask, name, trip, reason=CANARY))
             # After the practice: a handler is not to find what it was just shown.
             if isinstance(handler.does, Learner) and len(self._learning) < LEARNING_MAX:
                 learn = handler.does.learn

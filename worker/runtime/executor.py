@@ -242,6 +242,8 @@ class Executor:
         answer = await self._call(trip, call, request, passage)
         if answer is not None:
             budget.earn()
+            if call.target.name not in {name for name, _ in trip.tried}:
+                budget.give_back(call.spends)  # it was worth it: the next job shall have it too
         return answer
 
     async def _call(
@@ -271,6 +273,7 @@ class Executor:
                 said = heard(Vote.OK, slow=slow, answered=True)
                 self._mass_death.served(target.name, now)
                 self._holds.lift("local")
+                outcome = trip.judge(outcome)
         finally:
             self._gates.settle(passage, *said)
         row = trip.came_back(target, outcome, now - started, circuit=passage.state)

@@ -113,8 +113,14 @@ class Shape(BaseSettings):
         return {
             name: Route(
                 name=name,
-                targets=tuple(targets[t] for t in r.targets),
+                targets=tuple(targets[t] for t in r.target_names()),
+                groups=tuple(tuple(weight for _, weight in group) for group in r.groups()),
                 degraded=r.degraded,
+                handlers_s=sum(self.degraded[name].limit_s for name in r.degraded),
+                accept=r.accept.rules(),
+                on_fault=r.on_fault,
+                min_quality=r.min_quality,
+                allow_geo=frozenset(r.allow_geo) or None,
                 on_open=r.on_open.partition(":")[0],
                 degrade_after_s=float(r.on_open.partition(":")[2] or 0.0),
                 notice=r.notice,

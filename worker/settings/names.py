@@ -47,21 +47,35 @@ def _target_names_are_unique(s: Shape) -> Iterator[Problem]:
 def _routes_name_known_targets(s: Shape) -> Iterator[Problem]:
     known = {*s.targets, *((DEFAULT,) if s.model else ())}
     for name, route in s.routes.items():
-        unknown = sorted(set(route.targets) - known)
+        named = route.target_names()
+        unknown = sorted(set(named) - known)
         at = variable("routes", name, "targets")
         if unknown:
             yield Problem(
                 wrong=f"route `{name}` names targets that do not exist: {', '.join(unknown)}.",
-                facts=((at, ", ".join(route.targets)), ("known targets", listed(known))),
+                facts=((at, ", ".join(named)), ("known targets", listed(known))),
                 advice="Its jobs would have nowhere to go. Name one of the known targets, or add "
                 f"[targets.{unknown[0]}].",
             )
-        if len(set(route.targets)) < len(route.targets):
+        if len(set(named)) < len(named):
             yield Problem(
                 wrong=f"route `{name}` names a target twice.",
-                facts=((at, ", ".join(route.targets)),),
+                facts=((at, ", ".join(named)),),
                 advice="A fallback to the same target is none. Name each target once.",
             )
+
+
+def _targets_that_share_have_a_weight(s: Shape) -> Iterator[Problem]:
+    for name, route in s.routes.items():
+        for group in route.groups():
+            for target in (target for target, weight in group if weight == 0):
+                yield Problem(
+                    wrong=f"route `{name}` gives target `{target}` the weight 0.",
+                    facts=((variable("routes", name, "targets"), ", ".join(route.targets)),),
+                    advice="It would never be drawn, not even when the others of its step are out "
+                    "of service. Give it a weight above 0, make it a later step (`a, b` and not "
+                    "`a | b`), or leave it out.",
+                )
 
 
 def _routes_name_known_handlers(s: Shape) -> Iterator[Problem]:
@@ -131,7 +145,7 @@ def _summaries_have_targets_of_their_own(s: Shape) -> Iterator[Problem]:
                 advice="Name a target under [targets] that no route names: a cheap one, with a "
                 "small `max_tokens`.",
             )
-        routes = [r for r, route in s.routes.items() if handler.target in route.targets]
+        routes = [r for r, route in s.routes.items() if handler.target in route.target_names()]
         if routes:
             yield Problem(
                 wrong=f"the degraded handler `{name}` asks a target of route {listed(routes)}.",
@@ -239,6 +253,7 @@ NAMED: Final[tuple[_Rule, ...]] = (
     _a_model_is_named,
     _target_names_are_unique,
     _routes_name_known_targets,
+    _targets_that_share_have_a_weight,
     _routes_name_known_handlers,
     _handlers_have_what_their_kind_needs,
     _summaries_have_targets_of_their_own,
