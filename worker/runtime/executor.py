@@ -30,6 +30,7 @@ from worker.runtime.holds import Holds
 from worker.runtime.house import House
 from worker.runtime.permits import Permits
 from worker.runtime.settler import Settler
+from worker.runtime.standby import Standby
 from worker.runtime.trip import Trip
 
 PAYLOAD_TRIES: Final = 3
@@ -57,9 +58,14 @@ class Executor:
         self._holds = holds
         self._permits = permits
         self._gates = gates
+        self._standby = Standby(house, gates)
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
+
+    def quiet(self) -> None:
+        """The worker leaves: what only waits for its circuit is given back at once."""
+        self._standby.close()
 
     async def run(self, flight: Flight) -> None:
         """Claim, work and settle; the slot is the caller's to free."""
@@ -99,7 +105,7 @@ class Executor:
         request = await self._request(trip, trip.job)
         if not isinstance(request, Request):
             return request
-        return await self._call_until_settled(trip, trip.job, trip.route, request)
+        return await self._call_until_settled(flight, trip, trip.job, trip.route, request)
 
     def _unfit(self, flight: Flight, trip: Trip) -> Dead | None:
         if trip.malformed is not None:
@@ -170,19 +176,18 @@ class Executor:
         return request
 
     async def _call_until_settled(
-        self, trip: Trip, job: Job, route: Route, request: Request
+        self, flight: Flight, trip: Trip, job: Job, route: Route, request: Request
     ) -> Settlement:
         house = self._house
         while True:
-            budget = self._budgets.get(route.name)
-            if budget is None:
-                budget = self._budgets[route.name] = RetryBudget(route.retry)
+            budget = self._budget(route)
+            refusals = self._refusals(trip, route)
             decision = plan(
                 route,
                 trip.seen(house.at()),
                 roll=house.roll(),
                 budget=budget.tokens,
-                refusals=self._refusals(trip, route),
+                refusals=refusals,
                 suspects=self._gates.suspects(route),
             )
             match decision:
@@ -191,6 +196,8 @@ class Executor:
                     if answer is not None:
                         return Answered(answer=answer, target=decision.target)
                 case Park(delay_s=delay_s, why=why):
+                    if await self._standby.wait(flight, trip, route, refusals):
+                        continue
                     return Parked(delay_s=delay_s, why=why)
                 case Degrade(handler=name, why=why):
                     degraded = await house.handlers[name].answer(job, request)
@@ -203,6 +210,12 @@ class Executor:
                     return Released(why=why, delay_s=self._holds.hold("local"))
                 case _:
                     assert_never(decision)
+
+    def _budget(self, route: Route) -> RetryBudget:
+        budget = self._budgets.get(route.name)
+        if budget is None:
+            budget = self._budgets[route.name] = RetryBudget(route.retry)
+        return budget
 
     def _refusals(self, trip: Trip, route: Route) -> dict[str, float]:
         """The targets that admit nothing now, and those that just refused this very job."""
