@@ -9,7 +9,7 @@ calls; the executor does, and comes back with what happened.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -71,8 +71,10 @@ class Route:
     """An ordered plan: targets, then degraded handlers, and how long to wait.
 
     Attributes:
+        on_open: `park`, `fail`, `degrade` or `degrade_after`, for jobs that say nothing of it.
+        degrade_after_s: For `degrade_after`: the age from which a job degrades.
         park_base_s: The first park; it doubles with each, up to `park_cap_s`.
-        park_max_s: A job older than this is not parked again but expires.
+        park_max_s: A job older than this is not parked again: it degrades, or expires.
         deadline_s: For jobs that name none, counted from the first send; None for never.
     """
 
@@ -80,6 +82,7 @@ class Route:
     targets: tuple[Target, ...]
     degraded: tuple[str, ...] = ()
     on_open: str = "park"
+    degrade_after_s: float | None = None
     deadline_s: float | None = None
     park_base_s: float = 5.0
     park_cap_s: float = 300.0
@@ -232,18 +235,20 @@ def _after_fault(
         call = _call_another(route, seen, open_now) or _call_again(route, seen, hopeful, roll)
         if call is not None and call.spends <= budget:
             return call
-    match reaction.ending:
-        case Ending.RELEASE:
-            return Release(why=fault.kind)
-        case Ending.PARK | Ending.DISCARD if reaction.degrades and route.degraded:
-            return Degrade(handler=route.degraded[0], why=fault.kind)
-        case Ending.DISCARD:
-            return Discard(reason=fault.kind)
-        case Ending.PARK:  # pragma: no branch  (closed enum)
-            at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
-            if all(target.name in refusals for target in worthy):
-                at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
-            return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+    if reaction.ending is Ending.RELEASE:
+        return Release(why=fault.kind)
+    waits = reaction.ending is Ending.PARK and _would_rather_wait(route, seen)
+    if reaction.degrades and route.degraded and not waits:
+        return Degrade(handler=route.degraded[0], why=fault.kind)
+    if reaction.ending is Ending.DISCARD:
+        return Discard(reason=fault.kind)
+    at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
+    if all(target.name in refusals for target in worthy):
+        at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
+        # It was in hand when the circuit opened, or was its probe. Nobody asks for it
+        # while nothing is admitted: a wake costs nothing, so its delay need not grow.
+        seen = replace(seen, parks=0)
+    return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
 
 
 def _call_another(route: Route, seen: Seen, open_now: list[Target]) -> Call | None:
@@ -291,27 +296,51 @@ def _call(target: Target, seen: Seen, *, wait_s: float, spends: float) -> Call |
 def _wait(
     route: Route, seen: Seen, roll: float, *, at_least_s: float, why: str
 ) -> Park | Degrade | Discard:
-    policy = seen.on_open or route.on_open
+    policy, patient_s = _policy(route, seen)
     if policy == "fail":
         return Discard(reason=why)
-    patient_s = seen.degrade_after_s if policy == "degrade_after" else None
-    if policy.startswith("degrade") and route.degraded and seen.age_s >= (patient_s or 0.0):
-        return Degrade(handler=route.degraded[0], why=why)
+    second_best = Degrade(handler=route.degraded[0], why=why) if route.degraded else None
+    degrades_in_s = patient_s - seen.age_s
+    if second_best is not None and degrades_in_s <= 0:
+        return second_best
     if seen.age_s > route.park_max_s:
-        return Discard(reason="expired")
+        return second_best or Discard(reason="expired")
     ceiling_s = min(route.park_cap_s, route.park_base_s * 2.0 ** min(seen.parks, 32))
     # Half of a park is jitter. A wait that we were told is kept whole, and has
     # its jitter on top: jobs that were refused together do not come back together.
     low_s, high_s = max(at_least_s, ceiling_s / 2), max(at_least_s * 1.25, ceiling_s)
     delay_s = min(900.0, low_s + roll * (high_s - low_s))  # the longest that SQS delays
+    if second_best is not None and degrades_in_s < delay_s:
+        delay_s = max(1.0, degrades_in_s) + roll  # its second-best answer is due by then
     if seen.left_s is not None:
         shortest_s = min(t.min_useful_s for t in route.targets if t.quality >= seen.min_quality)
         if delay_s > seen.left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
             delay_s = seen.left_s - 2 * shortest_s
             if delay_s < 1.0:
-                return Discard(reason="expired")
+                return second_best or Discard(reason="expired")
     return Park(delay_s=delay_s, why=why)
+
+
+def _policy(route: Route, seen: Seen) -> tuple[str, float]:
+    """What becomes of a job that nothing admits, and the age from which it degrades."""
+    policy, after_s = route.on_open, route.degrade_after_s
+    if seen.on_open is not None:
+        policy, after_s = seen.on_open, seen.degrade_after_s
+    if policy == "degrade":
+        return policy, 0.0
+    return policy, (after_s or 0.0) if policy == "degrade_after" else float("inf")
+
+
+def _would_rather_wait(route: Route, seen: Seen) -> bool:
+    """Whether a job whose calls failed is to wait although a handler could answer it.
+
+    A route that says no more than `park` means jobs that were not tried.
+    """
+    policy, patient_s = _policy(route, seen)
+    if policy == "degrade_after":
+        return seen.age_s < patient_s
+    return seen.on_open in ("park", "fail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

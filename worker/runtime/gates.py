@@ -266,7 +266,7 @@ class Gates:
         found = 0
         targets: dict[str, Target] = {}
         for route in routes:
-            if route.on_open != "park" or route.degraded:
+            if route.on_open == "fail" or route.degraded:
                 return self._slots
             targets |= {target.name: target for target in route.targets}
         for target in targets.values():

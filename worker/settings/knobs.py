@@ -24,6 +24,7 @@ _BREAKER: Final = BreakerPolicy()
 
 _NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_ON_OPEN: Final = re.compile(r"park|fail|degrade|degrade_after:[0-9]{1,7}(\.[0-9]{1,3})?")
 _TABLE: Final = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[!-~]{1,1000}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NAMESPACE: Final = re.compile(r"(?!AWS/)[A-Za-z0-9._#:/-]{1,255}")
@@ -171,8 +172,11 @@ class RouteSettings(Section):
 
     targets: Names = Field(min_length=1)
     """Names of targets, the preferred one first; `default` is `model`."""
-    on_open: Literal["park", "fail"] = "park"
-    """What becomes of a job that no target admits."""
+    on_open: Annotated[
+        str, _matching(_ON_OPEN, "must be park, fail, degrade or degrade_after:<seconds>")
+    ] = "park"
+    """What becomes of a job that no target admits: `park`, `fail`, `degrade` or \
+`degrade_after:<seconds>`; see docs/parking.md."""
     deadline_s: Seconds | None = None
     """Deadline of jobs that name none, counted from the first send; unset for never."""
     park_base_s: Seconds = 5.0
@@ -180,7 +184,7 @@ class RouteSettings(Section):
     park_cap_s: Annotated[float, Field(gt=0, le=900, allow_inf_nan=False)] = 300.0
     """The longest park."""
     park_max_s: Annotated[float, Field(gt=0, le=14 * DAY_S, allow_inf_nan=False)] = DAY_S
-    """A job older than this is not parked again: it expires."""
+    """A job older than this is not parked again: it degrades if it can, or expires."""
 
 
 class BreakerSettings(Section):

@@ -108,7 +108,8 @@ class Shape(BaseSettings):
             name: Route(
                 name=name,
                 targets=tuple(targets[t] for t in r.targets),
-                on_open=r.on_open,
+                on_open=r.on_open.partition(":")[0],
+                degrade_after_s=float(r.on_open.partition(":")[2] or 0) or None,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,
                 park_cap_s=r.park_cap_s,
