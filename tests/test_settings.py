@@ -104,6 +104,30 @@ def test_a_short_call_cuts_the_timers_that_nobody_set() -> None:
     assert (target.first_token_s, target.stall_s, target.slow_s) == (5, 5, 5)
 
 
+@pytest.mark.parametrize(
+    ("says", "policy", "after_s"),
+    [
+        ("park", "park", None),
+        ("fail", "fail", None),
+        ("degrade", "degrade", None),
+        ("degrade_after:2.5", "degrade_after", 2.5),
+    ],
+)
+def test_a_route_says_what_becomes_of_a_job_that_nothing_admits(
+    says: str, policy: str, after_s: float | None
+) -> None:
+    route = settings(routes={"r": {"targets": ["default"], "on_open": says}}).all_routes()["r"]
+
+    assert (route.on_open, route.degrade_after_s) == (policy, after_s)
+
+
+@pytest.mark.parametrize("says", ["wait", "degrade_after", "degrade_after:", "degrade_after:-1"])
+def test_another_policy_is_refused_with_those_that_are(says: str) -> None:
+    told = refused_load({"WORKER_ROUTES__R__TARGETS": "default", "WORKER_ROUTES__R__ON_OPEN": says})
+
+    assert "must be park, fail, degrade or degrade_after:<seconds>" in told
+
+
 def test_without_routes_every_target_is_tried_in_order() -> None:
     ours = settings(targets={"b": {"id": "b"}, "a": {"id": "a"}})
 
