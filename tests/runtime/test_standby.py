@@ -17,7 +17,14 @@ from worker.core.verdict import State as Circuit
 from worker.runtime.flights import Phase
 from worker.runtime.protection import ScaleIn
 from worker.sim.clock import in_virtual_time
-from worker.sim.memory import MemoryBreakers, MemoryProtection, ModelCall, Reply, answer
+from worker.sim.memory import (
+    MemoryBreakers,
+    MemoryProtection,
+    ModelCall,
+    Reply,
+    ScriptedModel,
+    answer,
+)
 from worker.sim.world import LivingWorker, World, until_quiet
 
 DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
@@ -283,6 +290,29 @@ def test_a_job_in_hand_degrades_and_expires_when_its_time_has_come() -> None:
     assert 99_000 <= patient.waited_ms + patient.worked_ms <= 103_000
     assert (hurried.settlement, hurried.reason) == ("dead", "expired")
     assert 40_000 <= hurried.waited_ms + hurried.worked_ms <= 56_000, "told at its last look"
+
+
+def test_a_process_alone_in_its_trouble_keeps_no_job_that_another_could_serve() -> None:
+    world = world_with(until_s=0.0)
+    denied = Fault(kind=Kind.MISCONFIGURED, code="AccessDeniedException", http=403)
+    alone = ScriptedModel(mood=lambda _: Reply(denied, 2.0))
+
+    async def main() -> Counter[str]:
+        (worker,) = employed(world, model=alone.seen_by())
+        for n in range(2):
+            world.submit(id=f"denied-{n}", prompt="Hello.")
+        await asyncio.sleep(1.5)
+        worker.wire.latency_s = 0.6  # the third one's claim is under way meanwhile
+        world.submit(id="late", prompt="Hello.")
+        await asyncio.sleep(20)
+        statuses = world.statuses()
+        await worker.drain()
+        return statuses
+
+    statuses = in_virtual_time(main())
+
+    assert alone.started == {"denied-0": 1, "denied-1": 1}
+    assert statuses == {"parked": 3}
 
 
 def test_a_job_that_only_waits_keeps_no_task_from_being_scaled_in() -> None:

@@ -290,6 +290,13 @@ class Gates:
             for passage, gate in own
         )
 
+    def held_for_all(self, route: Route) -> bool:
+        """Whether no other process could serve this route either, as far as we know."""
+        now = asyncio.get_running_loop().time()
+        return all(
+            any(gate.held_for_all(now) for gate in self._pair(target)) for target in route.targets
+        )
+
     def suspects(self, route: Route) -> frozenset[str]:
         """The targets of which so many calls failed in a row that none is worth another try."""
         return frozenset(

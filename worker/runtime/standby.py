@@ -5,7 +5,8 @@ as soon as the fleet may probe; all others stay in their queues. Without it, eve
 worker would take, park and send back a job in every round of probes, every few seconds
 for as long as the outage lasts, and only a few of them would get a ticket.
 
-Only a slot that nobody else could use is a waiting room. What waits here is extended
+Only a slot that nobody else could use is a waiting room, and only for a job that no
+other process could serve. What waits here is extended
 as any job in hand, leaves at once in a drain, and keeps no task from being scaled in.
 """
 
@@ -67,6 +68,8 @@ class Standby:
         # speak for the target alone. Who was in hand at a crash is not exposed to more.
         if self._closed or trip.tried or trip.record.crashes or route.name in self._waiting:
             return False
+        if not self._gates.held_for_all(route):
+            return False  # our own trouble alone: another process may serve it at once
         rules = self._house.rules
         others = [one for name, one in rules.routes.items() if name != route.name]
         return self._gates.capacity(others) < rules.slots

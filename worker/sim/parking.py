@@ -68,7 +68,7 @@ class Measured:
         ramp_s: From the healing to the first step of the ramp, in seconds.
         closed_s: From the healing until the circuit was closed, in seconds.
         first_s: From the first step of the ramp to the first call for a parked job.
-        last_s: From there until every job that was parked had been called.
+        last_s: From there until every job that was parked then had been called.
         trips: How often the circuit opened again after the healing.
         drained: Answers per second after the close, as a share of the service's capacity.
     """
@@ -164,7 +164,7 @@ class _Run:
         self.heals_at = LEAD_S + story.outage_s
         self.moves: list[tuple[float, State, State]] = []
         self.answered: list[float] = []
-        self.parked_calls: list[float] = []
+        self.parked: dict[str, float] = {}  # at the ramp's begin, and when each was called
         self.workers: list[LivingWorker] = []
         self.done = asyncio.Event()
         dice = random.Random(f"service:{story.seed}")  # noqa: S311 - a simulation's dice
@@ -213,8 +213,8 @@ class _Run:
             self.world.submit(prompt="Hello.")
 
     def _serve(self, call: ModelCall) -> Reply:
-        if self.world.ledger.records[call.job].parks:
-            self.parked_calls.append(call.now)
+        if call.job in self.parked:
+            self.parked[call.job] = min(self.parked[call.job], call.now)
         return self.service.serve(call.now)
 
     def _tell(self, event: Event, /) -> None:
@@ -224,8 +224,13 @@ class _Run:
                 self.done.set()
 
     def _watch(self, old: Verdict, new: Verdict) -> None:
-        if old.name == NAME and old.state is not new.state:
-            self.moves.append((asyncio.get_running_loop().time(), old.state, new.state))
+        if old.name != NAME or old.state is new.state:
+            return
+        now = asyncio.get_running_loop().time()
+        self.moves.append((now, old.state, new.state))
+        if new.state is State.RAMP and now >= self.heals_at and not self.parked:
+            records = self.world.ledger.records.values()
+            self.parked = {r.job: math.inf for r in records if r.state is JobState.PARKED}
 
     # --- measures --------------------------------------------------------------
 
@@ -235,7 +240,6 @@ class _Run:
         healed = [(at, old, new) for at, old, new in self.moves if at >= self.heals_at]
         ramp_at = next((at for at, _, new in healed if new is State.RAMP), math.nan)
         closed_at = max((at for at, _, new in healed if new is State.CLOSED), default=math.nan)
-        parked = [at for at in self.parked_calls if at >= ramp_at]
         calls = sum(
             n
             for worker in self.workers
@@ -251,8 +255,8 @@ class _Run:
             sqs_per_job=round(calls / self.story.jobs, 3),
             ramp_s=round(ramp_at - self.heals_at, 1),
             closed_s=round(closed_at - self.heals_at, 1),
-            first_s=round(min(parked, default=math.nan) - ramp_at, 1),
-            last_s=round(max(parked, default=math.nan) - ramp_at, 1),
+            first_s=round(min(self.parked.values(), default=math.nan) - ramp_at, 1),
+            last_s=round(max(self.parked.values(), default=math.nan) - ramp_at, 1),
             trips=sum(new is State.OPEN and old is not State.HALF_OPEN for _, old, new in healed),
             drained=round(self._drained(closed_at), 3),
         )
