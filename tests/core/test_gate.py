@@ -71,6 +71,13 @@ def test_an_open_circuit_rests_by_our_own_clock_and_then_wants_a_ticket() -> Non
     assert (one.room(12.0), one.refusal(12.0)) == (1, None)
 
 
+def test_an_open_circuit_is_rested_when_its_cooldown_is_over() -> None:
+    one = gate(OPEN)
+
+    assert [one.rested(at) for at in (10.0, 11.9, 12.0)] == [False, False, True]
+    assert not gate(HALF).rested(100.0)
+
+
 def test_who_has_no_seat_waits_for_those_who_have() -> None:
     one = gate(OPEN, juror=False)
 
