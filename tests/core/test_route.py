@@ -426,6 +426,23 @@ def test_the_park_of_a_probe_does_not_grow_for_nobody_polls_for_it(parks: int) -
 
 
 @pytest.mark.parametrize(
+    ("left_s", "decision"),
+    [
+        (17.0, Park(delay_s=9.0, why="circuit_open")),
+        (16.5, Park(delay_s=7.5, why="circuit_open")),
+        (10.0, Park(delay_s=1.0, why="circuit_open")),
+        (9.9, Degrade(handler="cache", why="circuit_open")),
+    ],
+)
+def test_the_last_park_leaves_a_second_best_answer_the_time_to_be_heard(
+    left_s: float, decision: Decision
+) -> None:
+    route = replace(TWO, degraded=("cache",))
+
+    assert decide(route, Seen(left_s=left_s), refusals=REFUSED) == decision
+
+
+@pytest.mark.parametrize(
     "seen",
     [Seen(age_s=86_400.1), Seen(left_s=2.9), Seen(on_open="park", age_s=86_400.1)],
 )

@@ -161,6 +161,8 @@ class Release:
 
 Decision = Call | Park | Degrade | Discard | Release
 
+# A doorbell waits for whole seconds, and then for the next look into its queue.
+HEARD_LATE_S: Final = 7.0
 # After these the wait is not ours to choose: a quota or a setting has to change first.
 LONG_PARK_S: Final[Mapping[Kind, float]] = MappingProxyType(
     {Kind.EXHAUSTED: 600.0, Kind.MISCONFIGURED: 120.0}
@@ -314,9 +316,11 @@ def _wait(
         delay_s = max(1.0, degrades_in_s) + roll  # its second-best answer is due by then
     if seen.left_s is not None:
         shortest_s = min(t.min_useful_s for t in route.targets if t.quality >= seen.min_quality)
-        if delay_s > seen.left_s - shortest_s:
+        # A try that comes too late costs nothing; a second-best answer must not come so.
+        left_s = seen.left_s - (HEARD_LATE_S if second_best is not None else 0.0)
+        if delay_s > left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
-            delay_s = seen.left_s - 2 * shortest_s
+            delay_s = left_s - 2 * shortest_s
             if delay_s < 1.0:
                 return second_best or Discard(reason="expired")
     return Park(delay_s=delay_s, why=why)
