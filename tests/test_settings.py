@@ -107,6 +107,13 @@ def test_a_short_call_cuts_the_timers_that_nobody_set() -> None:
     assert (target.first_token_s, target.stall_s, target.slow_s) == (5, 5, 5)
 
 
+@pytest.mark.parametrize("says", ["wait", "degrade_after", "degrade_after:", "degrade_after:-1"])
+def test_another_policy_is_refused_with_those_that_are(says: str) -> None:
+    told = refused_load({"WORKER_ROUTES__R__TARGETS": "default", "WORKER_ROUTES__R__ON_OPEN": says})
+
+    assert "must be park, fail, degrade or degrade_after:<seconds>" in " ".join(told.split())
+
+
 def test_without_routes_every_target_is_tried_in_order() -> None:
     ours = settings(targets={"b": {"id": "b"}, "a": {"id": "a"}})
 
@@ -627,19 +634,20 @@ def test_what_the_settings_say_of_a_handler_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_open", "policy"),
+    ("says", "policy", "after_s"),
     [
-        ("park", ("park", 0.0)),
-        ("degrade", ("degrade", 0.0)),
-        ("degrade_after:2.5", ("degrade_after", 2.5)),
+        ("park", "park", None),
+        ("fail", "fail", None),
+        ("degrade", "degrade", None),
+        ("degrade_after:2.5", "degrade_after", 2.5),
     ],
 )
-def test_a_route_may_degrade_when_nothing_admits_its_jobs(
-    on_open: str, policy: tuple[str, float]
+def test_a_route_says_what_becomes_of_a_job_that_nothing_admits(
+    says: str, policy: str, after_s: float | None
 ) -> None:
-    route = settings(**degrading({"on_open": on_open}, faq=FAQ)).all_routes()["default"]
+    route = settings(**degrading({"on_open": says}, faq=FAQ)).all_routes()["default"]
 
-    assert (route.on_open, route.degrade_after_s) == policy
+    assert (route.on_open, route.degrade_after_s) == (policy, after_s)
 
 
 @pytest.mark.parametrize(

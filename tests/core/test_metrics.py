@@ -22,6 +22,7 @@ from worker.core.events import (
     HandlerUntaught,
     IntakeHeld,
     JobSettled,
+    JobUnparked,
     LeaseLost,
     StoreFailed,
     WorkerStarted,
@@ -55,6 +56,7 @@ SETTLED = JobSettled(
     output_tokens=20,
     cost_usd=0.25,
 )
+UNPARKED = JobUnparked(job="j-1", route="default", tenant="acme", parks=2, parked_ms=2500)
 MADE = AttemptMade(
     job="j-1",
     target="sonnet",
@@ -90,10 +92,11 @@ ASKED = HandlerAsked(
 HANDLER_MOVED = HandlerMoved(handler="faq", old=State.CLOSED, new=State.OPEN, why="5 of 5 failed")
 SAMPLES: tuple[Event, ...] = (
     SETTLED,
-    replace(SETTLED, settlement="degraded", blocked=True),
+    replace(SETTLED, settlement="degraded", blocked=True, parks=2),
     replace(SETTLED, settlement="dead", reason="expired", route="x", target=""),
     replace(SETTLED, settlement="parked", reason="throttled"),
     replace(SETTLED, settlement="released", reason="drain"),
+    UNPARKED,
     MADE,
     FAILED,
     FaultUnknown(target="sonnet", code="Odd", http=500, message=""),
@@ -199,6 +202,15 @@ def test_a_reason_that_nobody_classed_is_other() -> None:
 
 def test_a_park_is_not_terminal() -> None:
     assert told(replace(SETTLED, settlement="parked")) == {"JobsParked": (1, "default")}
+
+
+def test_a_parked_job_that_runs_again_tells_for_how_long_it_waited() -> None:
+    assert told(UNPARKED) == {"JobsUnparked": (1, "default"), "ParkTime": (2.5, "default")}
+
+
+def test_an_answer_that_had_to_be_waited_for_is_counted_apart() -> None:
+    assert told(replace(SETTLED, parks=1))["JobsGoodParked"] == (1, "default")
+    assert "JobsGoodParked" not in told(replace(SETTLED, settlement="dead", parks=1))
 
 
 def test_a_release_is_not_terminal() -> None:

@@ -279,6 +279,33 @@ def test_the_next_target_after_too_long_is_still_a_larger_one() -> None:
     assert decide(route, after(("a", Kind.TOO_LONG))) == Discard(reason="too_long")
 
 
+@pytest.mark.parametrize("on_open", ["park", "degrade", "degrade_after", "fail"])
+def test_what_a_route_says_of_a_kind_goes_before_what_it_says_of_an_open_circuit(
+    on_open: str,
+) -> None:
+    route = replace(ONE, degraded=("cache",), on_open=on_open, degrade_after_s=60.0)
+
+    def ends(action: Action) -> Decision:
+        return decide(
+            replace(route, on_fault={Kind.THROTTLED: action}), after(("a", Kind.THROTTLED))
+        )
+
+    assert ends(Action.DEGRADE) == Degrade(handler="cache", why="throttled")
+    assert isinstance(ends(Action.PARK), Park)
+
+
+def test_a_jobs_own_wish_goes_before_what_its_route_says_of_a_kind() -> None:
+    route = replace(ONE, degraded=("cache",))
+    seen = after(("a", Kind.THROTTLED))
+
+    for action, wish, decision in (
+        (Action.DEGRADE, "park", Park(delay_s=3.75, why="throttled")),
+        (Action.PARK, "degrade", Degrade(handler="cache", why="throttled")),
+    ):
+        acting = replace(route, on_fault={Kind.THROTTLED: action})
+        assert decide(acting, replace(seen, on_open=wish)) == decision
+
+
 def test_what_a_route_does_about_one_kind_is_not_done_about_another() -> None:
     route = replace(TWO, on_fault={Kind.THROTTLED: Action.FAIL})
 
@@ -581,6 +608,101 @@ def test_the_jobs_own_policy_goes_before_the_routes(
     assert decide(route, Seen(on_open=job_says), refusals=REFUSED) == decision
 
 
+@pytest.mark.parametrize(
+    ("route_says", "job_says", "age_s", "decision"),
+    [
+        (("degrade_after", 10.0), None, 9.0, Park),
+        (("degrade_after", 10.0), None, 10.0, Degrade),
+        (("degrade_after", 10.0), "degrade", 0.0, Degrade),
+        (("degrade_after", 10.0), "park", 10.0, Park),
+        (("degrade_after", None), None, 0.0, Degrade),
+        (("degrade", None), "park", 0.0, Park),
+    ],
+)
+def test_a_route_may_degrade_after_a_while(
+    route_says: tuple[str, float | None],
+    job_says: str | None,
+    age_s: float,
+    decision: type[Park | Degrade],
+) -> None:
+    policy, after_s = route_says
+    route = replace(TWO, on_open=policy, degrade_after_s=after_s, degraded=("cache",))
+
+    answer = decide(route, Seen(on_open=job_says, age_s=age_s), refusals=REFUSED)
+
+    assert isinstance(answer, decision)
+
+
+@pytest.mark.parametrize(("age_s", "delay_s"), [(20.0, 9.0), (24.0, 6.5), (29.9, 1.5)])
+def test_a_park_is_over_when_its_second_best_answer_is_due(age_s: float, delay_s: float) -> None:
+    route = replace(TWO, degraded=("cache",))
+    seen = Seen(on_open="degrade_after", degrade_after_s=30.0, age_s=age_s)
+
+    assert decide(route, seen, refusals=REFUSED) == Park(delay_s=delay_s, why="circuit_open")
+
+
+@pytest.mark.parametrize(
+    ("on_open", "age_s", "decision"),
+    [
+        (None, 0.0, Degrade(handler="cache", why="unavailable")),
+        ("degrade", 0.0, Degrade(handler="cache", why="unavailable")),
+        ("park", 0.0, Park(delay_s=9.0, why="unavailable")),
+        ("degrade_after", 0.0, Park(delay_s=9.0, why="unavailable")),
+        ("degrade_after", 60.0, Degrade(handler="cache", why="unavailable")),
+        ("fail", 0.0, Discard(reason="unavailable")),
+    ],
+)
+def test_what_a_job_wants_of_an_open_circuit_holds_after_its_own_fault_too(
+    on_open: str | None, age_s: float, decision: Decision
+) -> None:
+    route = replace(TWO, degraded=("cache",))
+    seen = after(("a", Kind.UNAVAILABLE), on_open=on_open, degrade_after_s=60.0, age_s=age_s)
+
+    assert decide(route, seen, refusals=REFUSED) == decision
+
+
+def test_a_rejected_job_has_no_better_answer_to_wait_for() -> None:
+    route = replace(ONE, degraded=("cache",))
+
+    decision = decide(route, after(("a", Kind.TOO_LONG), on_open="park"))
+
+    assert decision == Degrade(handler="cache", why="too_long")
+
+
+@pytest.mark.parametrize("parks", [0, 1, 99])
+def test_the_park_of_a_probe_does_not_grow_for_nobody_polls_for_it(parks: int) -> None:
+    decision = decide(ONE, after(("a", Kind.UNAVAILABLE), parks=parks), refusals={"a": 3.0})
+
+    assert decision == Park(delay_s=4.0, why="unavailable")
+
+
+@pytest.mark.parametrize(
+    ("left_s", "decision"),
+    [
+        (17.0, Park(delay_s=9.0, why="circuit_open")),
+        (16.5, Park(delay_s=7.5, why="circuit_open")),
+        (10.0, Park(delay_s=1.0, why="circuit_open")),
+        (9.9, Degrade(handler="cache", why="circuit_open")),
+    ],
+)
+def test_the_last_park_leaves_a_second_best_answer_the_time_to_be_heard(
+    left_s: float, decision: Decision
+) -> None:
+    route = replace(TWO, degraded=("cache",))
+
+    assert decide(route, Seen(left_s=left_s), refusals=REFUSED) == decision
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [Seen(age_s=86_400.1), Seen(left_s=2.9), Seen(on_open="park", age_s=86_400.1)],
+)
+def test_where_the_wait_is_over_a_second_best_answer_goes_before_none(seen: Seen) -> None:
+    decision = decide(replace(TWO, degraded=("cache",)), seen, refusals=REFUSED)
+
+    assert decision == Degrade(handler="cache", why="circuit_open")
+
+
 def test_where_no_handler_is_a_job_that_would_degrade_waits() -> None:
     decision = decide(TWO, Seen(on_open="degrade"), refusals=REFUSED)
 
@@ -666,7 +788,8 @@ ROUTES = st.builds(
     degraded=st.sampled_from([(), (), ("cache",)]),
     min_quality=st.sampled_from([0.0, 0.0, 0.5]),
     allow_geo=st.sampled_from([None, None, frozenset({"eu", "us"})]),
-    on_open=st.sampled_from(["park", "park", "degrade", "fail"]),
+    on_open=st.sampled_from(["park", "park", "degrade", "degrade_after", "fail"]),
+    degrade_after_s=st.sampled_from([None, 60.0, 90_000.0]),
     park_base_s=st.sampled_from([1.0, 5.0, 60.0]),
     park_cap_s=st.sampled_from([60.0, 300.0, 5000.0]),
     park_max_s=st.sampled_from([60.0, 86_400.0]),
@@ -709,7 +832,8 @@ def situations(
         left_s=draw(st.none() | st.floats(-1, 100_000) | st.sampled_from([0.0, 1.0, 3.0, 50.0])),
         min_quality=draw(st.sampled_from([0.0, 0.0, 0.5, 1.0])),
         allow_geo=draw(st.sampled_from([None, None, frozenset({"eu"}), frozenset({"eu-west-1"})])),
-        on_open=draw(st.sampled_from([None, None, "park", "degrade", "fail"])),
+        on_open=draw(st.sampled_from([None, None, "park", "degrade", "degrade_after", "fail"])),
+        degrade_after_s=draw(st.sampled_from([None, 60.0, 90_000.0])),
     )
     return route, seen, draw(st.dictionaries(st.sampled_from(names), SOME, max_size=3))
 

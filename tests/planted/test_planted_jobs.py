@@ -251,8 +251,8 @@ BUGS: Final = (
         "a park outlasts the deadline",
         "route",
         "test_route.py",
-        "if delay_s > seen.left_s - shortest_s:",
-        "if delay_s > seen.left_s + shortest_s:",
+        "if delay_s > left_s - shortest_s:",
+        "if delay_s > left_s + shortest_s:",
     ),
     Bug(
         "an outage wears a job out",

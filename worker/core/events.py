@@ -39,6 +39,19 @@ class JobSettled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobUnparked:
+    """A parked job runs again. `parked_ms` is since the park; `parks` counts all of its life."""
+
+    name: ClassVar = "job.unparked"
+
+    job: str
+    route: str
+    tenant: str
+    parks: int
+    parked_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
     """One call to one target ended. `kind` is None for an answer."""
 
@@ -261,6 +274,7 @@ class DrainEnded:
 
 Event = (
     JobSettled
+    | JobUnparked
     | AttemptMade
     | FaultUnknown
     | DeliverySkipped

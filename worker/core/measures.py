@@ -25,6 +25,7 @@ from worker.core.events import (
     HandlerUntaught,
     IntakeHeld,
     JobSettled,
+    JobUnparked,
     LeaseLost,
     StoreFailed,
     WorkerStarted,
@@ -66,6 +67,12 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
     match event:
         case JobSettled():
             return _settled(event, names)
+        case JobUnparked():
+            route = event.route if event.route in names.routes else OTHER
+            return (
+                Measurement("JobsUnparked", 1, route),
+                Measurement("ParkTime", event.parked_ms / 1000, route),
+            )
         case AttemptMade():
             return _made(event, names)
         case FaultUnknown():
@@ -163,6 +170,8 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
             found.append(Measurement("JobsExpired", 1))
     else:
         found.append(Measurement("JobsGood", 1, route))
+        if event.parks:
+            found.append(Measurement("JobsGoodParked", 1, route))
     if event.settlement == "degraded":
         found.append(Measurement("JobsDegraded", 1, route))
     if event.blocked:

@@ -195,6 +195,26 @@ _ROWS: Final = (
         meaning="Parks: jobs that wait, with nobody to blame.",
     ),
     Metric(
+        name="JobsUnparked",
+        by=By.ROUTE,
+        when="`job.unparked`",
+        meaning="Runs of parked jobs: JobsParked - JobsUnparked is how many more wait than before.",
+    ),
+    Metric(
+        name="ParkTime",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=By.ROUTE,
+        when="`job.unparked`",
+        meaning="From a park to the job's next run.",
+    ),
+    Metric(
+        name="JobsGoodParked",
+        by=By.ROUTE,
+        when="`job.settled` with answered or degraded, and `parks`",
+        meaning="Jobs that got their answer because they could wait for it.",
+    ),
+    Metric(
         name="JobsReleased",
         when="`job.settled` with released",
         meaning="Jobs given back for anybody, uncharged.",

@@ -106,10 +106,11 @@ class Route:
         on_fault: What to do about some kinds of faults, instead of what the table says.
         min_quality: No job of this route is served below it, whatever the job says.
         allow_geo: Its jobs are processed within these places only; None for anywhere.
-        degrade_after_s: For `on_open` "degrade_after": the age from which a job degrades.
+        on_open: `park`, `fail`, `degrade` or `degrade_after`, for jobs that say nothing of it.
+        degrade_after_s: For `degrade_after`: the age from which a job degrades.
         notice: What an end user is told of a degraded answer; "" for a text by what it lacks.
         park_base_s: The first park; it doubles with each, up to `park_cap_s`.
-        park_max_s: A job older than this is not parked again but expires.
+        park_max_s: A job older than this is not parked again: it degrades, or expires.
         deadline_s: For jobs that name none, counted from the first send; None for never.
     """
 
@@ -236,6 +237,12 @@ class Release:
 
 Decision = Call | Park | Degrade | Discard | Release
 
+# A doorbell waits for whole seconds, and then for the next look into its queue.
+HEARD_LATE_S: Final = 7.0
+# What a job of the route wishes after such a fault, if it has no wish of its own.
+_WISHES: Final[Mapping[Action | None, str]] = MappingProxyType(
+    {Action.DEGRADE: "degrade", Action.PARK: "park"}
+)
 # After these the wait is not ours to choose: a quota or a setting has to change first.
 LONG_PARK_S: Final[Mapping[Kind, float]] = MappingProxyType(
     {Kind.EXHAUSTED: 600.0, Kind.MISCONFIGURED: 120.0}
@@ -299,6 +306,9 @@ def _after_fault(
 ) -> Decision:
     fault = seen.tried[-1][1]
     reaction = route.reaction(fault)
+    if seen.on_open is None:
+        # What a route says of this kind of fault goes before what it says of any.
+        seen = replace(seen, on_open=_WISHES.get(route.on_fault.get(fault.kind)))
     if _is_poison(seen):
         return Discard(reason="poison")
     if reaction.wears_out and seen.attempts >= route.retry.attempts_max:
@@ -309,18 +319,20 @@ def _after_fault(
         call = _next_call(route, seen, open_now, hopeful, roll=roll, budget=budget)
         if call is not None:
             return call
-    match reaction.ending:
-        case Ending.RELEASE:
-            return Release(why=fault.kind)
-        case Ending.PARK | Ending.DISCARD if reaction.degrades and route.degraded:
-            return Degrade(handler=route.degraded[0], why=fault.kind)
-        case Ending.DISCARD:
-            return Discard(reason=fault.kind)
-        case Ending.PARK:  # pragma: no branch  (closed enum)
-            at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
-            if all(target.name in refusals for target in worthy):
-                at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
-            return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+    if reaction.ending is Ending.RELEASE:
+        return Release(why=fault.kind)
+    waits = reaction.ending is Ending.PARK and _would_rather_wait(route, seen)
+    if reaction.degrades and route.degraded and not waits:
+        return Degrade(handler=route.degraded[0], why=fault.kind)
+    if reaction.ending is Ending.DISCARD:
+        return Discard(reason=fault.kind)
+    at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
+    if all(target.name in refusals for target in worthy):
+        at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
+        # It was in hand when the circuit opened, or was its probe. Nobody asks for it
+        # while nothing is admitted: a wake costs nothing, so its delay need not grow.
+        seen = replace(seen, parks=0)
+    return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
 
 
 def _next_call(
@@ -435,28 +447,53 @@ def _inside(route: Route, seen: Seen) -> list[Target]:
 def _wait(
     route: Route, seen: Seen, roll: float, *, at_least_s: float, why: str
 ) -> Park | Degrade | Discard:
-    policy = seen.on_open or route.on_open
+    policy, patient_s = _policy(route, seen)
     if policy == "fail":
         return Discard(reason=why)
-    after_s = seen.degrade_after_s if seen.on_open else route.degrade_after_s
-    patient_s = after_s if policy == "degrade_after" else None
-    if policy.startswith("degrade") and route.degraded and seen.age_s >= (patient_s or 0.0):
-        return Degrade(handler=route.degraded[0], why=why)
+    second_best = Degrade(handler=route.degraded[0], why=why) if route.degraded else None
+    degrades_in_s = patient_s - seen.age_s
+    if second_best is not None and degrades_in_s <= 0:
+        return second_best
     if seen.age_s > route.park_max_s:
-        return Discard(reason="expired")
+        return second_best or Discard(reason="expired")
     ceiling_s = min(route.park_cap_s, route.park_base_s * 2.0 ** min(seen.parks, 32))
     # Half of a park is jitter. A wait that we were told is kept whole, and has
     # its jitter on top: jobs that were refused together do not come back together.
     low_s, high_s = max(at_least_s, ceiling_s / 2), max(at_least_s * 1.25, ceiling_s)
     delay_s = min(900.0, low_s + roll * (high_s - low_s))  # the longest that SQS delays
+    if second_best is not None and degrades_in_s < delay_s:
+        delay_s = max(1.0, degrades_in_s) + roll  # its second-best answer is due by then
     if seen.left_s is not None:
         shortest_s = min(t.min_useful_s for t in _worthy(route, seen))
-        if delay_s > seen.left_s - shortest_s:
+        # A try that comes too late costs nothing; a second-best answer must not come so.
+        left_s = seen.left_s - (HEARD_LATE_S if second_best is not None else 0.0)
+        if delay_s > left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
-            delay_s = seen.left_s - 2 * shortest_s
+            delay_s = left_s - 2 * shortest_s
             if delay_s < 1.0:
-                return Discard(reason="expired")
+                return second_best or Discard(reason="expired")
     return Park(delay_s=delay_s, why=why)
+
+
+def _policy(route: Route, seen: Seen) -> tuple[str, float]:
+    """What becomes of a job that nothing admits, and the age from which it degrades."""
+    policy, after_s = route.on_open, route.degrade_after_s
+    if seen.on_open is not None:
+        policy, after_s = seen.on_open, seen.degrade_after_s
+    if policy == "degrade":
+        return policy, 0.0
+    return policy, (after_s or 0.0) if policy == "degrade_after" else float("inf")
+
+
+def _would_rather_wait(route: Route, seen: Seen) -> bool:
+    """Whether a job whose calls failed is to wait although a handler could answer it.
+
+    A route that says no more than `park` means jobs that were not tried.
+    """
+    policy, patient_s = _policy(route, seen)
+    if policy == "degrade_after":
+        return seen.age_s < patient_s
+    return seen.on_open in ("park", "fail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

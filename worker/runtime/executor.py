@@ -31,6 +31,7 @@ from worker.runtime.holds import Holds
 from worker.runtime.house import House
 from worker.runtime.permits import Permits
 from worker.runtime.settler import Settler
+from worker.runtime.standby import Standby
 from worker.runtime.trip import Trip
 
 PAYLOAD_TRIES: Final = 3
@@ -60,9 +61,14 @@ class Executor:
         self._permits = permits
         self._gates = gates
         self._degrader = degrader
+        self._standby = Standby(house, gates)
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
+
+    def quiet(self) -> None:
+        """The worker leaves: what only waits for its circuit is given back at once."""
+        self._standby.close()
 
     async def run(self, flight: Flight) -> None:
         """Claim, work and settle; the slot is the caller's to free."""
@@ -105,7 +111,7 @@ class Executor:
         if not isinstance(request, Request):
             return request
         trip.request = request
-        return await self._call_until_settled(trip, trip.route, request)
+        return await self._call_until_settled(flight, trip, trip.route, request)
 
     def _unfit(self, flight: Flight, trip: Trip) -> Dead | None:
         if trip.malformed is not None:
@@ -175,12 +181,12 @@ class Executor:
             return Dead(reason=request.reason, detail=f"{inside}{_where(request)}")
         return request
 
-    async def _call_until_settled(self, trip: Trip, route: Route, request: Request) -> Settlement:
+    async def _call_until_settled(
+        self, flight: Flight, trip: Trip, route: Route, request: Request
+    ) -> Settlement:
         house = self._house
         while True:
-            budget = self._budgets.get(route.name)
-            if budget is None:
-                budget = self._budgets[route.name] = RetryBudget(route.retry)
+            budget = self._budget(route)
             refusals = self._refusals(trip, route)
             decision = plan(
                 route,
@@ -196,6 +202,8 @@ class Executor:
                     if answer is not None:
                         return Answered(answer=answer, target=decision.target)
                 case Park(delay_s=delay_s, why=why):
+                    if await self._standby.wait(flight, trip, route, refusals):
+                        continue
                     return Parked(delay_s=delay_s, why=why)
                 case Degrade():
                     is_open = all(target.name in refusals for target in route.targets)
@@ -209,6 +217,12 @@ class Executor:
                     return Released(why=why, delay_s=self._holds.hold("local"))
                 case _:
                     assert_never(decision)
+
+    def _budget(self, route: Route) -> RetryBudget:
+        budget = self._budgets.get(route.name)
+        if budget is None:
+            budget = self._budgets[route.name] = RetryBudget(route.retry)
+        return budget
 
     def _refusals(self, trip: Trip, route: Route) -> dict[str, float]:
         """The targets that admit nothing now, and those that just refused this very job."""

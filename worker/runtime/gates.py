@@ -273,7 +273,7 @@ class Gates:
         found = 0
         targets: dict[str, Target] = {}
         for route in routes:
-            if route.on_open != "park" or route.degraded:
+            if route.on_open == "fail" or route.degraded:
                 return self._slots
             targets |= {target.name: target for target in route.targets}
         for target in targets.values():
@@ -295,6 +295,13 @@ class Gates:
             and passage.generation != gate.local.generation
             and now - passage.since >= gate.policy.stuck_s
             for passage, gate in own
+        )
+
+    def held_for_all(self, route: Route) -> bool:
+        """Whether no other process could serve this route either, as far as we know."""
+        now = asyncio.get_running_loop().time()
+        return all(
+            any(gate.held_for_all(now) for gate in self._pair(target)) for target in route.targets
         )
 
     def suspects(self, route: Route) -> frozenset[str]:

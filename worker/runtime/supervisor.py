@@ -203,6 +203,7 @@ class Supervisor:
     def _quiet(self) -> None:
         rules = self._house.rules
         self._permits.close()
+        self._executor.quiet()
         self._house.tell(
             DrainStarted(worker=rules.worker, in_flight=len(self.flights), grace_s=rules.grace_s)
         )

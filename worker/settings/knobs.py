@@ -278,7 +278,7 @@ call at the same target), `degrade` (a handler at once), `park` (later), `fail` 
         str, _matching(_ON_OPEN, "must be park, fail, degrade or degrade_after:<seconds>")
     ] = "park"
     """What becomes of a job that no target admits: `park`, `fail`, `degrade`, or \
-`degrade_after:<seconds>` of its age, parked until then."""
+`degrade_after:<seconds>` of its age, parked until then; see docs/parking.md."""
     notice: Annotated[str, Field(max_length=1000)] = ""
     """What an end user is told of a degraded answer; by default a sentence by what it lacks."""
     deadline_s: Seconds | None = None
@@ -288,7 +288,7 @@ call at the same target), `degrade` (a handler at once), `park` (later), `fail` 
     park_cap_s: Annotated[float, Field(gt=0, le=900, allow_inf_nan=False)] = 300.0
     """The longest park."""
     park_max_s: Annotated[float, Field(gt=0, le=14 * DAY_S, allow_inf_nan=False)] = DAY_S
-    """A job older than this is not parked again: it expires."""
+    """A job older than this is not parked again: it degrades if it can, or expires."""
 
     def groups(self) -> tuple[tuple[tuple[str, float], ...], ...]:
         """The targets' names and weights, step by step.

@@ -122,7 +122,7 @@ class Shape(BaseSettings):
                 min_quality=r.min_quality,
                 allow_geo=frozenset(r.allow_geo) or None,
                 on_open=r.on_open.partition(":")[0],
-                degrade_after_s=float(r.on_open.partition(":")[2] or 0.0),
+                degrade_after_s=float(r.on_open.partition(":")[2] or 0) or None,
                 notice=r.notice,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,

@@ -1,16 +1,18 @@
-"""The long simulations: `python -m worker.sim fleet | outages | cost`.
+"""The long simulations: `python -m worker.sim fleet | outages | cost | parking`.
 
-They print tables for `docs/breaker.md`, and exit 1 if something was not kept.
+They print tables for `docs/breaker.md` and `docs/parking.md`, and exit 1 if something was not kept.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from worker.sim.experiments import FULL, Cost, Finding, cost
 from worker.sim.outages import Measured, Outage
+from worker.sim.parking import CALM, RECOVERIES, SIX_HOURS, findings, recoveries, recovery
+from worker.sim.parking import measured as parked
 from worker.sim.scenarios import SCENARIOS, Scenario
 
 GOODPUT_MIN = 0.97
@@ -18,9 +20,9 @@ FLEETS = (10, 1_000, 10_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the three."""
+    """Run one of the four."""
     parser = argparse.ArgumentParser(prog="python -m worker.sim", description=__doc__)
-    parser.add_argument("what", choices=("fleet", "outages", "cost"))
+    parser.add_argument("what", choices=("fleet", "outages", "cost", "parking"))
     parser.add_argument("--seeds", type=int, default=5, help="runs of each outage")
     parser.add_argument("--only", default="", help="names of outages, with commas between them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -30,17 +32,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fleet(pool)
         if given.what == "cost":
             return _cost(pool)
+        if given.what == "parking":
+            return _parking(pool)
         return _outages(pool, given.seeds, frozenset(filter(None, given.only.split(","))))
 
 
 def _fleet(pool: ProcessPoolExecutor) -> int:
+    return _table(pool.map(_finding, range(len(FULL))))
+
+
+def _table(rows: Iterable[Finding]) -> int:
     print("| Experiment | Wanted | Measured | |\n| --- | --- | --- | --- |")
     kept = True
-    for found in pool.map(_finding, range(len(FULL))):
+    for found in rows:
         kept &= found.kept
         mark = "kept" if found.kept else "**missed**"
         print(f"| {found.name} | {found.wanted} | {found.measured} | {mark} |", flush=True)
     return 0 if kept else 1
+
+
+def _parking(pool: ProcessPoolExecutor) -> int:
+    long, calm = pool.submit(parked, SIX_HOURS), pool.submit(parked, CALM)
+    short = pool.map(recovery, range(1, RECOVERIES + 1))
+    last = recoveries(list(short))
+    return _table((*findings(SIX_HOURS, long.result(), calm.result()), last))
 
 
 def _finding(number: int) -> Finding:
