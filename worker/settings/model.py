@@ -19,6 +19,7 @@ from worker.settings.knobs import (
     LedgerSettings,
     MetricsSettings,
     Name,
+    PacingSettings,
     PayloadSettings,
     QueueSettings,
     QueueUrl,
@@ -60,6 +61,7 @@ class Shape(BaseSettings):
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     """Plans, by name; without any, `default` tries every target in order."""
     breaker: BreakerSettings = BreakerSettings()
+    pacing: PacingSettings = PacingSettings()
     ledger: LedgerSettings = LedgerSettings()
     payloads: PayloadSettings = PayloadSettings()
     replies: dict[Name, QueueUrl] = Field(default_factory=dict)
