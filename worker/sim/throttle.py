@@ -20,6 +20,7 @@ from worker.sim.world import LivingWorker, World
 
 SETTLED_S: Final = 30.0  # so long the workers may take to find their pace
 ENOUGH: Final = 0.9
+THROTTLED_MAX: Final = 0.05
 FOUND_OVER_S: Final = 10
 TARGET: Final = Target(name="model-a", model="m", attempt_s=30.0)
 
@@ -35,6 +36,7 @@ class Storm:
         lasts_s: How long the quota stays so; then it is `raised` times as much.
         burst_s: The bucket holds what is allowed in so many seconds.
         latency_s: The median of a good call.
+        promised: Whether the figures of `docs/pacing.md` are to be kept.
     """
 
     workers: int
@@ -46,6 +48,7 @@ class Storm:
     after_s: float = 180.0
     burst_s: float = 1.0
     latency_s: float = 3.0
+    promised: bool = True
     seed: int = 1
 
 
@@ -71,6 +74,26 @@ class Found:
     attempts_max: int
     dead: int
     parks: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is as good as it should be."""
+        return (
+            self.used >= ENOUGH
+            and self.throttled <= THROTTLED_MAX
+            and (self.opens, self.dead, self.attempts_max) == (0, 0, 1)
+        )
+
+
+# A quarter of a call per second and worker is too few to learn from without more throttles.
+STORMS: Final = (
+    Storm(workers=1, slots=128),
+    Storm(workers=4, slots=32),
+    Storm(workers=20, slots=8),
+    Storm(workers=20, slots=8, burst_s=60.0),
+    Storm(workers=20, slots=8, per_s=10.0, offered_per_s=20.0, promised=False),
+    Storm(workers=20, slots=8, per_s=5.0, offered_per_s=20.0, promised=False),
+)
 
 
 @dataclass(slots=True, eq=False)
