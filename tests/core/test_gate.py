@@ -275,6 +275,14 @@ def test_a_verdict_that_comes_through_to_the_blind_is_rested_upon() -> None:
     assert one.admit(11.0) == Refusal("open", 12.0)
 
 
+def test_an_open_circuit_has_rested_after_its_cooldown_on_our_clock() -> None:
+    one = gate(OPEN)
+
+    assert not one.rested(one.seen_at + OPEN.cooldown_s - 0.1)
+    assert one.rested(one.seen_at + OPEN.cooldown_s)
+    assert not gate(replace(OPEN, state=State.CLOSED)).rested(1e6)
+
+
 def test_a_round_is_overdue_when_its_probes_cannot_come_back_any_more() -> None:
     one = gate(HALF)
     late = 10.0 + POLICY.probe_s + ROUND_MARGIN_S
