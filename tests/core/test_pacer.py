@@ -40,8 +40,9 @@ def paced(per_s: float = 10.0, *, in_flight: int = 30) -> Pacer:
     """Throttled twice: it has found its quota, and grows by even steps from time 0."""
     one = pacer()
     throttle(one, -1.0, in_flight=in_flight)
-    one._top, one._since = per_s / POLICY.cut, 0.0  # so far the search had come
+    one._top, one._saved_s = per_s / POLICY.cut, 0.0  # so far the search had come
     throttle(one, 0.0, in_flight=in_flight)
+    one._saved_s = inf  # its turns are needed
     return one
 
 
@@ -75,6 +76,7 @@ def test_the_first_throttle_begins_a_pace_below_what_got_through() -> None:
 def test_who_knows_no_quota_looks_for_it_by_doubling() -> None:
     one = pacer()
     throttle(one, 0.0, per_s=0.0)
+    one._saved_s = inf
 
     rates = [one.per_s(n * DOUBLE_S) for n in range(4)]
 
@@ -88,7 +90,8 @@ def test_after_that_it_grows_by_even_steps_and_beyond_by_growing_ones() -> None:
     assert one.per_s(0.0) == pytest.approx(6.0)
     assert one.per_s(RECOVER_S / 2) == pytest.approx(8.0)
     assert one.per_s(RECOVER_S) == pytest.approx(10.0)
-    assert one.per_s(RECOVER_S + BEYOND_S) == pytest.approx(10.0 + 3.0 + 10.0)
+    even = 10.0 + 4.0 * BEYOND_S / RECOVER_S
+    assert one.per_s(RECOVER_S + BEYOND_S) == pytest.approx(even + 10.0)
     assert (one.limit(0.0), one.limit(RECOVER_S)) == (23, 38)
 
 
@@ -191,6 +194,20 @@ def test_no_more_calls_are_in_flight_than_the_limit_allows() -> None:
     assert one.capacity(0.0, limit) == limit
 
 
+def test_a_throttle_that_ends_the_search_cuts_what_the_search_had_come_to() -> None:
+    one = pacer()
+    throttle(one, 0.0)
+    one._saved_s = inf
+    one.joins(20.0, 100)
+    rate, limit = one.per_s(20.0), one.limit(20.0)
+
+    throttle(one, 20.0, in_flight=99)
+
+    assert limit is not None
+    assert one.per_s(20.0) == pytest.approx(rate * POLICY.cut)
+    assert one.limit(20.0) == 122, "0.6 of twice the 101 that were in flight"
+
+
 def test_a_limit_that_was_reached_is_cut_too() -> None:
     one = paced(10.0, in_flight=4)
     limit = one.limit(1.0)
@@ -267,6 +284,7 @@ def test_after_a_quarantine_it_begins_with_almost_nothing() -> None:
     assert one.take_news() == (Pace.EXHAUSTED, Pace.PACED)
     assert (one.limit(end), one.capacity(end, 0)) == (1, 1)
     assert one.per_s(end) == pytest.approx(0.3)
+    one._saved_s = inf
     assert one.per_s(end + 20.0) == pytest.approx(0.3 * 2**5)
 
 
@@ -329,7 +347,7 @@ def live(steps: list[tuple[str, float, int]], check: Check) -> tuple[Pacer, list
         else:
             one.throttled(
                 now,
-                began=now if what != "old" else now - 1000.0,
+                began=now if what != "old" else -inf,
                 in_flight=number,
                 recent_per_s=float(number),
                 retry_after_s=float(number) if what == "retry_after" else None,

@@ -203,6 +203,7 @@ def test_the_catalogues_gauges_are_the_ones_that_wiring_has_to_give() -> None:
         "EventLoopLag",
         "BreakersOpen",
         "BreakerSyncAge",
+        "Pace",
     }
 
 

@@ -42,13 +42,15 @@ CALM_S: Final = 300.0
 RECOVER_S: Final = 20.0  # from a cut back to what it was, at least
 RECOVER_CALLS: Final = 45.0  # and at least so many calls: else every fifth were throttled
 RECOVER_MAX_S: Final = 40.0  # but no longer
-BEYOND_S: Final = 15.0  # so much later the growing steps alone have added as much again
+BEYOND_S: Final = 18.0  # so much later the growing steps alone have added as much again
 DOUBLE_S: Final = 4.0
 ROOM: Final = 2.0  # of the limit, above the most calls that were in flight
 PER_S_MIN: Final = 0.05
 PER_S_MAX: Final = 10_000.0
 SEARCH_FROM_PER_S: Final = 0.5
 HOLD_MAX_S: Final = 900.0
+NEEDED: Final = 2.0  # seconds of growth that a turn is good for, in distances of turns
+SAVED_MAX_S: Final = 10.0  # of such seconds: jobs come in batches
 LEVEL_MAX: Final = 32
 JITTER: Final = 0.1
 
@@ -130,6 +132,7 @@ class Pacer:
 
     __slots__ = (
         "_bad_at",
+        "_clock_s",
         "_cut_at",
         "_held_until",
         "_level",
@@ -138,11 +141,10 @@ class Pacer:
         "_next",
         "_peak",
         "_policy",
-        "_pressed",
         "_quarantined_until",
         "_salt",
+        "_saved_s",
         "_searching",
-        "_since",
         "_top",
         "_used_at",
         "_waiting",
@@ -161,8 +163,8 @@ class Pacer:
         self._most = 1.0  # calls in flight, before the cut
         self._peak = 0  # since the cut
         self._searching = False
-        self._pressed = False  # whether the limit, and not the lack of jobs, kept a call back
-        self._since = NEVER  # of the growth
+        self._clock_s = 0.0  # of the growth, at the last turn
+        self._saved_s = 0.0  # by which it may go on
         self._cut_at = NEVER
         self._bad_at = NEVER
         self._next = NEVER  # the next turn
@@ -187,12 +189,17 @@ class Pacer:
 
     def _grown(self, now: float) -> float:
         """Rate and limit as a share of what they were before the cut."""
-        cut, passed_s = self._policy.cut, max(0.0, now - self._since)
+        cut, passed_s = self._policy.cut, self._passed_s(now)
         if self._searching:
             return cut * float(2.0 ** min(passed_s / DOUBLE_S, 40.0))
         back_s = min(RECOVER_MAX_S, max(RECOVER_S, RECOVER_CALLS / self._top))
         beyond = max(0.0, passed_s - back_s) / BEYOND_S
         return cut + (1.0 - cut) * passed_s / back_s + beyond * beyond * beyond
+
+    def _passed_s(self, now: float) -> float:
+        """For how long it has grown: only while at least half of the turns are needed."""
+        since = max(self._used_at, self._held_until)
+        return self._clock_s + min(max(0.0, now - since), self._saved_s)
 
     # --- one call --------------------------------------------------------------
 
@@ -209,11 +216,10 @@ class Pacer:
         if (refusal := self.refusal(now, by=by)) is not None:
             return refusal
         apart_s = 1.0 / self.per_s(now)
-        if now - self._next > apart_s and not self._pressed:
-            # Half of the turns were not needed: nothing is to be learned by growing.
-            self._since = min(now, self._since + now - max(self._used_at, self._since))
-        self._pressed = False
-        self._used_at = now
+        grown_s = self._passed_s(now)
+        saved_s = self._saved_s - (grown_s - self._clock_s) + NEEDED * apart_s
+        self._saved_s = min(saved_s, max(SAVED_MAX_S, NEEDED * apart_s))
+        self._clock_s, self._used_at = grown_s, now
         turn = Turn(max(now, self._next))
         # Who is late may be followed by one other at once, and by no more.
         self._next = max(self._next, now - apart_s) + apart_s
@@ -235,8 +241,10 @@ class Pacer:
     def joins(self, now: float, in_flight: int) -> bool:
         """Whether a call whose turn has come may join so many in flight."""
         limit = self.limit(now)
+        if limit is not None and in_flight + 1 >= limit:
+            # The limit, and not a lack of jobs, keeps calls back.
+            self._saved_s = max(self._saved_s, SAVED_MAX_S)
         if limit is not None and in_flight >= limit:
-            self._pressed = True
             return False
         self._peak = max(self._peak, in_flight + 1)
         return True
@@ -282,11 +290,10 @@ class Pacer:
         """
         self.look(now)
         self._bad_at = now
-        if began > self._cut_at:
+        if began > self._cut_at or not self.paced:
             top = self.per_s(now) if self.paced else max(SEARCH_FROM_PER_S, recent_per_s)
+            most, limit = ROOM * max(self._peak, in_flight + 1), self.limit(now)
             self._searching = not self.paced
-            most = ROOM * max(self._peak, in_flight + 1)
-            limit = self.limit(now)
             self._begin(now, top, most if limit is None else min(limit, most))
         if self.pace is Pace.FREE:
             self._move(Pace.PACED)
@@ -304,8 +311,9 @@ class Pacer:
         self._level = min(LEVEL_MAX, self._level + 1)
         rest_s = max(rest_s, min(HOLD_MAX_S, retry_after_s or 0.0))
         self._quarantined_until = now + rest_s
+        top = min(SEARCH_FROM_PER_S, self.per_s(now))
         self._searching = True
-        self._begin(now, SEARCH_FROM_PER_S, 1.0)
+        self._begin(now, top, 1.0)
         self._move(Pace.EXHAUSTED)
         self._hold(now, rest_s)
 
@@ -322,16 +330,15 @@ class Pacer:
         self._top = max(PER_S_MIN, per_s)
         self._most = most
         self._peak = 0
-        self._cut_at = now
-        self._since = max(now, self._held_until)
+        self._cut_at = self._used_at = now
         apart_s = 1.0 / max(PER_S_MIN, self._top * self._policy.cut)
+        self._clock_s, self._saved_s = 0.0, NEEDED * apart_s
         if self.pace is Pace.FREE:  # many may have been throttled together
             apart_s *= draw(self._salt, self.bucket, now)
         self._put_off(now, now + apart_s)
 
     def _hold(self, now: float, for_s: float) -> None:
         self._held_until = max(self._held_until, now + for_s)
-        self._since = max(self._since, self._held_until)
         self._put_off(now, self._held_until)
 
     def _put_off(self, now: float, until: float) -> None:

@@ -152,6 +152,7 @@ def _service(storm: Storm) -> Service:
         phases=(phase, raised),
         roll=dice.random,
         latency=lambda: storm.latency_s * dice.lognormvariate(0.0, 0.5),
+        _tokens_at=-storm.burst_s,  # the bucket is full at first
     )
 
 
