@@ -39,7 +39,7 @@ from worker.core.window import NEVER
 
 AHEAD_S: Final = 3.0  # jobs are taken so long before their turn: a receive takes its time
 CALM_S: Final = 300.0
-RECOVER_S: Final = 20.0  # from a cut back to what it was, at least
+RECOVER_S: Final = 10.0  # from a cut back to what it was, at least
 RECOVER_CALLS: Final = 45.0  # and at least so many calls: else every fifth were throttled
 RECOVER_MAX_S: Final = 40.0  # but no longer
 BEYOND_S: Final = 18.0  # so much later the growing steps alone have added as much again
