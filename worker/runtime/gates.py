@@ -144,6 +144,7 @@ class Gates:
             breakers={target.name: self._gates[target.name].local for target in targets},
             tell=tell,
         )
+        self._pacer_of = self.paces.of
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(self._gates.values())
@@ -165,13 +166,14 @@ class Gates:
             Refused: One of the two gates gave no leave, or the turn would come too late.
         """
         loop = asyncio.get_running_loop()
-        pacer = self.paces.of[target.name]
+        pacer = self._pacer_of[target.name]
         if pacer.paced and (refusal := await self.paces.turn(pacer)) is not None:
             raise Refused(pacer.bucket, refusal)
         patient_until = loop.time() + FULL_WAIT_S
         while True:
             try:
-                self._join(pacer, loop.time())
+                if pacer.paced:
+                    self._join(pacer, loop.time())
                 return await self._try(target)
             except Refused as refused:
                 if refused.refusal.why != "full" or loop.time() >= patient_until:
@@ -179,7 +181,7 @@ class Gates:
                 await self._change(min(refused.refusal.until, patient_until))
 
     def _join(self, pacer: Pacer, now: float) -> None:
-        if pacer.paced and not self.paces.joins(pacer, now):
+        if not self.paces.joins(pacer, now):
             raise Refused(pacer.bucket, Refusal("full", now + FULL_RETRY_S))
 
     async def _try(self, target: Target) -> Passage:
