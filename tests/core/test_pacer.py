@@ -17,6 +17,7 @@ from worker.core.pacer import (
     JITTER,
     PER_S_MAX,
     PER_S_MIN,
+    RECOVER_CALLS,
     RECOVER_MAX_S,
     RECOVER_S,
     Pace,
@@ -98,7 +99,7 @@ def test_after_that_it_grows_by_even_steps_and_beyond_by_growing_ones() -> None:
 def test_a_slow_pace_takes_longer_to_grow_but_not_for_ever() -> None:
     slow, slower = paced(1.5), paced(0.1)
 
-    assert slow.per_s(30.0) == pytest.approx(1.5)
+    assert slow.per_s(RECOVER_CALLS / 1.5) == pytest.approx(1.5)
     assert slower.per_s(RECOVER_MAX_S) == pytest.approx(0.1)
 
 

@@ -40,9 +40,9 @@ from worker.core.window import NEVER
 AHEAD_S: Final = 3.0  # jobs are taken so long before their turn: a receive takes its time
 CALM_S: Final = 300.0
 RECOVER_S: Final = 10.0  # from a cut back to what it was, at least
-RECOVER_CALLS: Final = 45.0  # and at least so many calls: else every fifth were throttled
-RECOVER_MAX_S: Final = 40.0  # but no longer
-BEYOND_S: Final = 18.0  # so much later the growing steps alone have added as much again
+RECOVER_CALLS: Final = 50.0  # and at least so many calls: who makes few is throttled more often
+RECOVER_MAX_S: Final = 50.0  # but no longer
+BEYOND_S: Final = 25.0  # so much later the growing steps alone have added as much again
 DOUBLE_S: Final = 4.0
 ROOM: Final = 2.0  # of the limit, above the most calls that were in flight
 PER_S_MIN: Final = 0.05
