@@ -529,6 +529,11 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
             "probes are cheap",
         ),
         (
+            {"pacing": {"quarantine_s": 7200}},
+            "the first quarantine of a quota is longer than the longest",
+            "Raise the second",
+        ),
+        (
             {"payloads": {"allowed_buckets": ["theirs"]}},
             "buckets are allowed, but claim checks are off",
             "Set WORKER_PAYLOADS__BUCKET",

@@ -38,6 +38,7 @@ from worker.ports import BreakerStore, Handler, Protection
 from worker.runtime.gates import endpoint_of
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
+from worker.runtime.paces import bucket_of
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
@@ -149,6 +150,7 @@ async def serve(
                     name for target in targets for name in (target.name, endpoint_of(target))
                 ),
                 handlers=frozenset(spec.name for spec in settings.all_handlers()),
+                buckets=frozenset(map(bucket_of, targets)),
             ),
             flush=flusher(
                 _write_line,
@@ -163,6 +165,7 @@ async def serve(
                 "EventLoopLag": lag.read_ms,
                 "BreakersOpen": lambda: sum(s.breakers_open for s in in_hand),
                 "BreakerSyncAge": lambda: sum(s.sync_age_s for s in in_hand),
+                "Pace": lambda: {name: pace for s in in_hand for name, pace in s.paces.items()},
             },
         )
         table = settings.cache_table
@@ -206,6 +209,7 @@ def _rules(settings: Settings) -> Rules:
         crashes_max=settings.crashes_max,
         inline_bytes=settings.payloads.inline_answer_bytes,
         policies=settings.policies(),
+        pacing=settings.pacing.policy(),
     )
 
 

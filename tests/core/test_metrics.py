@@ -24,6 +24,7 @@ from worker.core.events import (
     JobSettled,
     JobUnparked,
     LeaseLost,
+    PaceChanged,
     StoreFailed,
     WorkerStarted,
 )
@@ -31,6 +32,7 @@ from worker.core.fault import Billed, Kind
 from worker.core.job import Limits
 from worker.core.measures import Measurement, Metrics, Names, measure
 from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
+from worker.core.pacer import Pace
 from worker.core.strict_json import Malformed
 from worker.core.verdict import State
 
@@ -108,6 +110,8 @@ SAMPLES: tuple[Event, ...] = (
     BREAKER_MOVED,
     replace(BREAKER_MOVED, scope="process"),
     CallRefused(job="j-1", breaker="sonnet", why="open", retry_after_s=1.0),
+    replace(MADE, kind=Kind.THROTTLED),
+    PaceChanged(bucket="sonnet", pace=Pace.EXHAUSTED, per_s=0.3, in_flight_max=1, rests_s=300.0),
     BreakersBlind(blind=True, fleet_size=3.0),
     ASKED,
     replace(ASKED, canary=True, outcome="failed", error="KeyError"),
@@ -130,6 +134,7 @@ AT_THE_FLUSH = {
     "TelemetryLost",
     "BreakersOpen",
     "BreakerSyncAge",
+    "Pace",
 }
 
 
@@ -252,6 +257,21 @@ def test_a_timeout_does_not_spoil_the_latency_of_answers() -> None:
         "ModelFailureLatency": (400, "sonnet"),
         "CallsWasted": (1, "sonnet"),
     }
+
+
+def test_a_throttled_call_is_counted_by_its_target() -> None:
+    assert told(replace(MADE, kind=Kind.THROTTLED))["CallsThrottled"] == (1, "sonnet")
+
+
+def test_only_a_quarantine_of_a_bucket_is_counted_and_by_names_that_are_configured() -> None:
+    event = PaceChanged(
+        bucket="shared", pace=Pace.EXHAUSTED, per_s=0.3, in_flight_max=1, rests_s=300.0
+    )
+    names = Names(buckets=frozenset({"shared"}))
+
+    assert told(event) == {"BucketsExhausted": (1, "other")}
+    assert measure(event, names) == (Measurement("BucketsExhausted", 1, "shared"),)
+    assert told(replace(event, pace=Pace.PACED)) == {}
 
 
 def test_a_call_that_is_surely_not_billed_is_not_wasted() -> None:

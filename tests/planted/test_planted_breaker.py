@@ -49,8 +49,8 @@ BUGS: Final = (
         "throttled calls are calls",
         "window",
         WINDOW,
-        "frozenset({Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED})",
-        "frozenset({Outcome.DENIED, Outcome.IGNORED})",
+        "OF_QUOTA | {Outcome.DENIED, Outcome.IGNORED}",
+        "frozenset({Outcome.EXHAUSTED, Outcome.DENIED, Outcome.IGNORED})",
     ),
     Bug(
         "a call that hung was not slow",

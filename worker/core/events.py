@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from worker.core.fault import Billed, Kind
+from worker.core.pacer import Pace
 from worker.core.verdict import State
 
 
@@ -159,14 +160,30 @@ class BreakerMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRefused:
-    """A breaker gave no leave for a call."""
+    """A breaker, or the pacer of a quota bucket, gave no leave for a call."""
 
     name: ClassVar = "call.refused"
 
     job: str
-    breaker: str
-    why: str  # open, probing, resting, full, held
+    breaker: str  # or the bucket
+    why: str  # open, probing, resting, full, held, paced, exhausted
     retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceChanged:
+    """A process slows its calls to a quota bucket down, stops them for long, or no longer does.
+
+    A cut of a pace that there was is not told: they are many. The gauge `Pace` shows them.
+    """
+
+    name: ClassVar = "pace.changed"
+
+    bucket: str
+    pace: Pace
+    per_s: float | None  # calls per second to begin with
+    in_flight_max: int | None
+    rests_s: float  # until the next call, in seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +301,7 @@ Event = (
     | StoreFailed
     | BreakerMoved
     | CallRefused
+    | PaceChanged
     | BreakersBlind
     | HandlerAsked
     | HandlerUntaught

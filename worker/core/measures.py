@@ -27,11 +27,13 @@ from worker.core.events import (
     JobSettled,
     JobUnparked,
     LeaseLost,
+    PaceChanged,
     StoreFailed,
     WorkerStarted,
 )
-from worker.core.fault import Billed
+from worker.core.fault import Billed, Kind
 from worker.core.metrics import CATALOGUE, FAILURES, Failure, Metric, Way
+from worker.core.pacer import Pace
 from worker.core.verdict import State
 
 OTHER: Final = "other"
@@ -49,6 +51,7 @@ class Names:
     targets: frozenset[str] = frozenset()
     breakers: frozenset[str] = frozenset()
     handlers: frozenset[str] = frozenset()
+    buckets: frozenset[str] = frozenset()
 
 
 class Measurement(NamedTuple):
@@ -87,7 +90,7 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("IntakeHolds", 1),)
         case StoreFailed(store=store):
             return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
-        case BreakerMoved() | CallRefused() | BreakersBlind():
+        case BreakerMoved() | CallRefused() | PaceChanged() | BreakersBlind():
             return _guarded(event, names)
         case CacheRead() | CacheFilled():
             return _cached(event, names)
@@ -107,11 +110,14 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
 
 
 def _guarded(
-    event: BreakerMoved | CallRefused | BreakersBlind, names: Names
+    event: BreakerMoved | CallRefused | PaceChanged | BreakersBlind, names: Names
 ) -> tuple[Measurement, ...]:
     if isinstance(event, BreakersBlind):
         return (Measurement("BreakersBlind", 1),) if event.blind else ()
-    breaker = event.breaker if event.breaker in names.breakers else OTHER
+    if isinstance(event, PaceChanged):
+        bucket = event.bucket if event.bucket in names.buckets else OTHER
+        return (Measurement("BucketsExhausted", 1, bucket),) if event.pace is Pace.EXHAUSTED else ()
+    breaker = event.breaker if event.breaker in names.breakers | names.buckets else OTHER
     if isinstance(event, CallRefused):
         return (Measurement("CallsRefused", 1, breaker),)
     if event.scope == "fleet":
@@ -203,6 +209,8 @@ def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
         Measurement("ModelErrorsByType", 1, event.kind.value),
         Measurement("ModelFailureLatency", event.duration_ms, target),
     ]
+    if event.kind is Kind.THROTTLED:
+        found.append(Measurement("CallsThrottled", 1, target))
     if event.billed is not Billed.NO:
         found.append(Measurement("CallsWasted", 1, target))
     return tuple(found)

@@ -25,6 +25,7 @@ class Unit(StrEnum):
     COUNT = "Count"
     SECONDS = "Seconds"
     MILLISECONDS = "Milliseconds"
+    PER_SECOND = "Count/Second"
     NONE = "None"
 
 
@@ -39,6 +40,7 @@ class By(StrEnum):
     STORE = "Store"
     BREAKER = "Breaker"
     HANDLER = "Handler"
+    BUCKET = "Bucket"
 
 
 class Way(StrEnum):
@@ -370,7 +372,30 @@ _ROWS: Final = (
         name="CallsRefused",
         by=By.BREAKER,
         when="`call.refused`",
-        meaning="Calls of jobs in hand that a breaker gave no leave for.",
+        meaning="Calls of jobs in hand that a breaker, or the pace of a bucket, gave no leave for.",
+    ),
+    Metric(
+        name="CallsThrottled",
+        by=By.TARGET,
+        when="`attempt.made` with a throttle",
+        meaning="Calls that the service throttled: CallsThrottled / ModelCalls is the price of "
+        "finding the quota.",
+    ),
+    Metric(
+        name="Pace",
+        unit=Unit.PER_SECOND,
+        way=Way.GAUGE,
+        total=False,
+        by=By.BUCKET,
+        when="every flush, while a quota bucket is paced",
+        meaning="Calls per second that this worker allows itself, 0 in quarantine; the sum over "
+        "the workers is what the fleet takes the quota for.",
+    ),
+    Metric(
+        name="BucketsExhausted",
+        by=By.BUCKET,
+        when="`pace.changed` to exhausted",
+        meaning="Quarantines of quota buckets whose quota is used up for long.",
     ),
     Metric(
         name="HandlerCalls",

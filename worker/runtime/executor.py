@@ -267,6 +267,7 @@ class Executor:
         bound_s = call.bound_s if passage.probe_s is None else min(call.bound_s, passage.probe_s)
         started = loop.time()
         said = heard(Vote.IGNORE, slow=False, answered=False)  # unless we hear better
+        retry_after_s: float | None = None
         try:
             outcome = await self._house.model.call(
                 target,
@@ -280,6 +281,7 @@ class Executor:
             if isinstance(outcome, Fault):
                 outcome = self._in_the_light_of_others(trip, target, outcome, now)
                 said = heard(outcome.reaction.vote, slow=slow, answered=outcome.http is not None)
+                retry_after_s = outcome.retry_after_s
                 if bound_s < call.bound_s and outcome.kind is Kind.TIMED_OUT:
                     # That a probe's short limit fired says nothing about the job.
                     outcome = replace(outcome, kind=Kind.UNAVAILABLE)
@@ -289,7 +291,7 @@ class Executor:
                 self._holds.lift("local")
                 outcome = trip.judge(outcome)
         finally:
-            self._gates.settle(passage, *said)
+            self._gates.settle(passage, *said, retry_after_s=retry_after_s)
         row = trip.came_back(target, outcome, now - started, circuit=passage.state)
         self._house.tell(
             AttemptMade(

@@ -66,6 +66,7 @@ class Supervisor:
             slots=rules.slots,
             targets=[target for route in rules.routes.values() for target in route.targets],
             policies=rules.policies,
+            pacing=rules.pacing,
             tell=house.tell,
             now=asyncio.get_running_loop().time(),
         )
@@ -106,6 +107,11 @@ class Supervisor:
     def sync_age_s(self) -> float:
         """Since the fleet's verdicts were last read, in seconds; 0 if there is no fleet."""
         return 0.0 if self.syncer is None else self.syncer.age_s
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """The pace of each quota bucket that has one, in calls per second."""
+        return self.gates.paces.per_s(asyncio.get_running_loop().time())
 
     async def run(self) -> Drain:
         """Settle jobs until the stop, then let those in hand finish."""

@@ -19,6 +19,7 @@ from worker.core.answer import ANSWERED
 from worker.core.degrade import HandlerKind, HandlerSpec, Terms
 from worker.core.fault import Kind
 from worker.core.geo import is_place
+from worker.core.pacer import PacePolicy
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Action, Api, Target
@@ -30,6 +31,7 @@ _TARGET: Final = Target(name="", model="")
 _RETRY: Final = RetryPolicy()
 _BREAKER: Final = BreakerPolicy()
 _SPEC: Final = HandlerSpec(name="", kind="cache", terms=Terms())
+_PACE: Final = PacePolicy()
 
 _NAME: Final = re.compile(r"[a-z0-9](?:_?[a-z0-9-]){0,31}")
 _MEMBER: Final = rf"(?:{_NAME.pattern})(?::[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?)?"
@@ -209,6 +211,8 @@ the Region tell. To be set where they tell nothing: for the SDK's own Region, or
 application inference profile."""
     context_tokens: Annotated[int, Field(ge=0)] = _TARGET.context_tokens
     """Its context window; a job that is too long tries larger ones only. 0 if unknown."""
+    bucket: Name | Literal[""] = _TARGET.bucket
+    """Targets that name the same one share one quota; by default each has one of its own."""
     tier: Literal["", "default", "priority", "flex", "reserved"] = ""
     """The service tier to ask for."""
     price_input: Price = _TARGET.price_input
@@ -232,6 +236,7 @@ application inference profile."""
             quality=self.quality,
             geo=self.geo or "",
             context_tokens=self.context_tokens,
+            bucket=self.bucket,
             tier=self.tier,
             price_input=self.price_input,
             price_output=self.price_output,
@@ -406,6 +411,23 @@ has another one too, else 0.8."""
     """Calls that the whole fleet may make in one round of probes."""
     probes_good: Annotated[int, Field(ge=1, le=32)] = _BREAKER.probes_good
     """So many good ones begin the recovery."""
+
+
+class PacingSettings(Section):
+    """How a quota is kept that nobody tells us, for every quota bucket; see docs/pacing.md."""
+
+    cut: Annotated[float, Field(ge=0.1, le=0.95)] = _PACE.cut
+    """What a throttle leaves of the rate, and of the calls in flight."""
+    wait_s: Annotated[float, Field(ge=0.1, le=60)] = _PACE.wait_s
+    """The longest wait of a job in its slot for its turn; else it goes elsewhere or is parked."""
+    quarantine_s: Annotated[float, Field(ge=1, le=DAY_S)] = _PACE.quarantine_s
+    """How long a bucket is left alone whose quota of the day is used up; doubles each time."""
+    quarantine_max_s: Annotated[float, Field(ge=1, le=DAY_S)] = _PACE.quarantine_max_s
+    """The longest of these rests."""
+
+    def policy(self) -> PacePolicy:
+        """The core's value."""
+        return PacePolicy(**self.model_dump())
 
 
 class LedgerSettings(Section):

@@ -22,6 +22,7 @@ from worker.settings.knobs import (
     LedgerSettings,
     MetricsSettings,
     Name,
+    PacingSettings,
     PayloadSettings,
     QueueSettings,
     QueueUrl,
@@ -66,6 +67,7 @@ class Shape(BaseSettings):
     """Handlers of second-best answers, by name; see docs/degraded.md."""
     cache: CacheSettings = CacheSettings()
     breaker: BreakerSettings = BreakerSettings()
+    pacing: PacingSettings = PacingSettings()
     ledger: LedgerSettings = LedgerSettings()
     payloads: PayloadSettings = PayloadSettings()
     replies: dict[Name, QueueUrl] = Field(default_factory=dict)

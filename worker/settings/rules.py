@@ -141,6 +141,20 @@ def _a_circuit_can_close_again(s: Shape) -> Iterator[Problem]:
         )
 
 
+def _a_quarantine_can_grow(s: Shape) -> Iterator[Problem]:
+    p = s.pacing
+    if p.quarantine_s > p.quarantine_max_s:
+        yield Problem(
+            wrong="the first quarantine of a quota is longer than the longest.",
+            facts=(
+                (variable("pacing", "quarantine_s"), _is(p.quarantine_s)),
+                (variable("pacing", "quarantine_max_s"), _is(p.quarantine_max_s)),
+            ),
+            advice="Raise the second, or lower the first: a quota that is back is found at the end "
+            "of one.",
+        )
+
+
 def _attempts_grow(s: Shape) -> Iterator[Problem]:
     if s.retry.attempts_max < s.retry.attempts:
         yield Problem(
@@ -211,6 +225,7 @@ _ALWAYS: Final[tuple[_Rule, ...]] = (
     _timers_lie_within_the_call,
     _a_job_ends_within_its_longest_lease,
     _a_circuit_can_close_again,
+    _a_quarantine_can_grow,
     _attempts_grow,
     _parks_grow,
     _a_record_outlives_its_duplicates,
