@@ -28,7 +28,7 @@ BUGS: Final = (
         "a call never lapses",
         "window",
         WINDOW,
-        "if one.ended < one.calls and now - one.since < self._lapse_s",
+        "if one.ended < one.calls and now - one.since < below_s",
         "if one.ended < one.calls",
     ),
     Bug(
