@@ -48,7 +48,9 @@ SETTINGS_SEEN_BY: Final = frozenset({"settings", "wiring", "cli"})
 THIRD_PARTY: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"orjson"}),
     "ports": frozenset(),
-    "settings": frozenset({"orjson", "pydantic", "pydantic_core", "pydantic_settings"}),
+    "settings": frozenset(
+        {"jsonschema_rs", "orjson", "pydantic", "pydantic_core", "pydantic_settings"}
+    ),
     "runtime": frozenset({"orjson", "structlog"}),
     "sim": frozenset({"orjson"}),
     "local": frozenset(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from worker.core.degrade import HandlerSpec, Terms
 from worker.core.retry import RetryPolicy
 from worker.core.route import Target
 from worker.settings import (
@@ -19,7 +20,9 @@ from worker.settings import (
     load,
     load_all,
     model,
+    plans,
     problem,
+    schema,
 )
 from worker.settings.fields import nearest, rows
 from worker.settings.knobs import RetrySettings, TargetSettings
@@ -104,6 +107,13 @@ def test_a_short_call_cuts_the_timers_that_nobody_set() -> None:
     assert (target.first_token_s, target.stall_s, target.slow_s) == (5, 5, 5)
 
 
+@pytest.mark.parametrize("says", ["wait", "degrade_after", "degrade_after:", "degrade_after:-1"])
+def test_another_policy_is_refused_with_those_that_are(says: str) -> None:
+    told = refused_load({"WORKER_ROUTES__R__TARGETS": "default", "WORKER_ROUTES__R__ON_OPEN": says})
+
+    assert "must be park, fail, degrade or degrade_after:<seconds>" in " ".join(told.split())
+
+
 def test_without_routes_every_target_is_tried_in_order() -> None:
     ours = settings(targets={"b": {"id": "b"}, "a": {"id": "a"}})
 
@@ -120,6 +130,38 @@ def test_routes_are_built_from_targets() -> None:
     assert [t.model for t in ours.all_routes()["default"].targets] == ["a", "m"]
     assert ours.all_routes()["slow"].retry.attempts == 2
     assert ours.all_lanes()[0].routes == ("default", "slow")
+
+
+@pytest.mark.parametrize(
+    ("steps", "names", "groups"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"], ((1,), (1,), (1,))),
+        (["a | b", "c"], ["a", "b", "c"], ((1, 1), (1,))),
+        (["c:2.5|a:0.5", "b:7"], ["c", "a", "b"], ((2.5, 0.5), (7,))),
+    ],
+)
+def test_a_step_of_a_route_may_be_several_targets_that_share_the_work(
+    steps: list[str], names: list[str], groups: tuple[tuple[float, ...], ...]
+) -> None:
+    targets = {name: {"id": name} for name in "abc"}
+
+    route = settings(targets=targets, routes={"default": {"targets": steps}}).all_routes()
+
+    assert [target.name for target in route["default"].targets] == names
+    assert route["default"].groups == groups
+
+
+def test_steps_are_written_in_the_environment_as_in_the_file() -> None:
+    ours = load(
+        {
+            **SMALLEST,
+            "WORKER_TARGETS__B__ID": "b",
+            "WORKER_TARGETS__C__ID": "c",
+            "WORKER_ROUTES__DEFAULT__TARGETS": "default:3 | b, c",
+        }
+    )
+
+    assert ours.routes["default"].groups() == ((("default", 3), ("b", 1)), (("c", 1),))
 
 
 def test_our_own_bucket_is_always_allowed() -> None:
@@ -297,6 +339,9 @@ def test_variables_of_others_are_their_business() -> None:
         ("WORKER_GRACE_S", "inf", "must be a finite number"),
         ("WORKER_LOG_LEVEL", "secret", "must be 'debug', 'info', 'warning' or 'error'"),
         ("WORKER_MODEL__ID", "two words", "must be a model id"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default:secret", "must be the name of a target, or"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default|", "must be the name of a target, or"),
+        ("WORKER_ROUTES__DEFAULT__TARGETS", "default:-1", "must be the name of a target, or"),
         ("WORKER_SERVICE", "-secret-", "must be letters and digits"),
         ("WORKER_PAYLOADS__BUCKET", "Secret!", "must be the name of a bucket"),
         ("WORKER_METRICS__NAMESPACE", "AWS/Secret", "must be a CloudWatch namespace"),
@@ -406,6 +451,14 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
             "Name each target once",
         ),
         (
+            {
+                "targets": {"b": {"id": "b"}},
+                "routes": {"default": {"targets": ["default | b:0"]}},
+            },
+            "route `default` gives target `b` the weight 0",
+            "Give it a weight above 0",
+        ),
+        (
             {**NO_QUEUE, "lanes": {"chat": {"url": URL, "routes": ["default", "gone"]}}},
             "lane `chat` names routes that do not exist: gone",
             "under [routes]",
@@ -476,6 +529,11 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
             "probes are cheap",
         ),
         (
+            {"pacing": {"quarantine_s": 7200}},
+            "the first quarantine of a quota is longer than the longest",
+            "Raise the second",
+        ),
+        (
             {"payloads": {"allowed_buckets": ["theirs"]}},
             "buckets are allowed, but claim checks are off",
             "Set WORKER_PAYLOADS__BUCKET",
@@ -488,10 +546,10 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
         (
             {
                 "targets": {"b": {"id": "b"}},
-                "routes": {"default": {"targets": ["default", "b"], "deadline_s": 120}},
+                "routes": {"default": {"targets": ["default", "b"], "deadline_s": 1.5}},
             },
-            "its last target cannot be reached within the deadline",
-            "lower `attempt_s` of the first ones",
+            "target `b` cannot be reached within the deadline",
+            "or `attempt_s` of those before it",
         ),
     ],
 )
@@ -528,6 +586,10 @@ def test_what_is_probably_not_meant_is_a_warning(given: dict[str, Any], wrong: s
         {"model": {"id": "m", "attempt_s": 20, "first_token_s": 20}},
         {"routes": {"default": {"targets": ["default"], "deadline_s": 1.1}}},
         {"queue": {"url": URL, "lease_s": 10}},
+        {
+            "targets": {"b": {"id": "b"}},
+            "routes": {"default": {"targets": ["default", "b"], "deadline_s": 2}},
+        },
     ],
 )
 def test_the_edge_of_a_rule_is_allowed(given: dict[str, Any]) -> None:
@@ -535,6 +597,113 @@ def test_the_edge_of_a_rule_is_allowed(given: dict[str, Any]) -> None:
 
 
 # --- documents -------------------------------------------------------------------
+
+
+# --- degraded handlers ---------------------------------------------------------------
+
+FAQ = {"kind": "rules", "file": "faq.toml"}
+
+
+def degrading(route: Any = None, **handlers: Any) -> dict[str, Any]:
+    names = {"degraded": list(handlers)}
+    return {
+        "degraded": handlers,
+        "routes": {"default": {"targets": ["default"], **names, **(route or {})}},
+    }
+
+
+def test_a_route_names_its_handlers_in_order() -> None:
+    ours = settings(**degrading({"notice": "Sorry."}, faq=FAQ, sorry={"kind": "plugin"}))
+
+    route = ours.all_routes()["default"]
+    assert (route.degraded, route.notice) == (("faq", "sorry"), "Sorry.")
+    assert ours.all_handlers() == (
+        HandlerSpec(
+            name="faq",
+            kind="rules",
+            terms=Terms(quality=0.3, loses=("specificity",), canary_share=0.01),
+            file="faq.toml",
+        ),
+        HandlerSpec(
+            name="sorry", kind="plugin", terms=Terms(quality=0.5, loses=(), canary_share=0.01)
+        ),
+    )
+
+
+def test_what_the_settings_say_of_a_handler_holds() -> None:
+    said = {"quality": 0.7, "loses": ["tone"], "limit_s": 0.5, "canary_share": 0}
+
+    (spec,) = settings(**degrading(sorry={"kind": "plugin", "use": "a.b:c", **said})).all_handlers()
+
+    assert (spec.use, spec.terms) == ("a.b:c", Terms(quality=0.7, loses=("tone",), limit_s=0.5))
+
+
+@pytest.mark.parametrize(
+    ("says", "policy", "after_s"),
+    [
+        ("park", "park", None),
+        ("fail", "fail", None),
+        ("degrade", "degrade", None),
+        ("degrade_after:2.5", "degrade_after", 2.5),
+    ],
+)
+def test_a_route_says_what_becomes_of_a_job_that_nothing_admits(
+    says: str, policy: str, after_s: float | None
+) -> None:
+    route = settings(**degrading({"on_open": says}, faq=FAQ)).all_routes()["default"]
+
+    assert (route.on_open, route.degrade_after_s) == (policy, after_s)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (degrading({"degraded": ["faq", "x"]}, faq=FAQ), "handlers that do not exist: x"),
+        (degrading({"degraded": ["faq", "faq"]}, faq=FAQ), "names a degraded handler twice"),
+        (degrading({"on_open": "degrade"}), "is to degrade, and names no handler"),
+        (degrading(faq={"kind": "rules"}), "handler `faq` has no rules"),
+        (degrading(short={"kind": "summary"}), "handler `short` has nobody to ask"),
+        (degrading(short={"kind": "summary", "target": "x"}), "`short` has nobody to ask"),
+        (
+            degrading(short={"kind": "summary", "target": "default"}),
+            "handler `short` asks a target of route default",
+        ),
+        (degrading(faq={**FAQ, "use": "a:b"}), "`faq` has settings of another kind"),
+        (degrading(sorry={"kind": "plugin", "file": "x"}), "`sorry` has settings of another kind"),
+    ],
+)
+def test_handlers_and_routes_that_do_not_fit_are_refused(given: Any, says: str) -> None:
+    assert says in refusal(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("USE", "not dotted", "must be package.module:name"),
+        ("KIND", "magic", "must be 'rules'"),
+        ("LIMIT_S", "61", "must be less than or equal to 60"),
+        ("LOSES", "UPPER", "must be 1 to 32 characters of a-z _ -"),
+    ],
+)
+def test_a_handlers_values_have_limits(name: str, value: str, says: str) -> None:
+    given = {"WORKER_DEGRADED__X__KIND": "plugin", f"WORKER_DEGRADED__X__{name}": value}
+
+    assert says in refused_load(given)
+
+
+def test_a_policy_for_open_circuits_that_is_none_is_refused() -> None:
+    given = {"WORKER_ROUTES__A__TARGETS": "default", "WORKER_ROUTES__A__ON_OPEN": "degrade_after"}
+
+    assert "must be park, fail, degrade or\ndegrade_after:<seconds>" in refused_load(given)
+
+
+def test_a_handler_that_no_route_names_is_a_warning_and_is_not_made() -> None:
+    ours = settings(degraded={"faq": FAQ})
+
+    assert [problem.wrong for problem in ours.warnings] == [
+        "no route names the degraded handler faq."
+    ]
+    assert ours.all_handlers() == ()
 
 
 def test_the_example_is_the_smallest_configuration() -> None:
@@ -568,6 +737,27 @@ def test_no_two_settings_have_one_name() -> None:
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
-@pytest.mark.parametrize("module", [fields, knobs, model, problem])
+@pytest.mark.parametrize("module", [fields, knobs, model, plans, problem, schema])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_cache_has_a_table_only_where_a_route_uses_it() -> None:
+    unused = settings(degraded={"before": {"kind": "cache"}})
+    used = settings(**degrading(before={"kind": "cache", "ttl_s": 60, "stale_s": 0}))
+    named = settings(**degrading(before={"kind": "cache"}), cache={"table": "answers"})
+
+    assert unused.cache_table is None
+    assert used.cache_table == "inference-worker-cache"
+    assert named.cache_table == "answers"
+    (spec,) = used.all_handlers()
+    assert (spec.ttl_s, spec.stale_s, spec.terms.loses) == (60, 0, ("freshness",))
+
+
+def test_a_summary_has_a_target_of_its_own() -> None:
+    cheap = {"cheap": {"id": "small", "max_tokens": 200}}
+    ours = settings(**degrading(short={"kind": "summary", "target": "cheap"}), targets=cheap)
+
+    (spec,) = ours.all_handlers()
+    assert spec.target == ours.all_targets()["cheap"]
+    assert (spec.terms.quality, spec.terms.loses) == (0.5, ("length", "detail"))

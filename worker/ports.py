@@ -9,9 +9,11 @@ may happen in the course of business is a return value.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from worker.core.answer import Answer
+from worker.core.cache import CachedAnswer
+from worker.core.degrade import Context, Terms
 from worker.core.events import Event
 from worker.core.fault import Fault
 from worker.core.job import Job, PayloadRef, Request
@@ -27,7 +29,7 @@ class Unavailable(Exception):
     """A service could not be asked, or did not answer; what it did is unknown.
 
     Attributes:
-        store: `queue`, `ledger`, `payloads`, `breakers`.
+        store: `queue`, `ledger`, `payloads`, `breakers`, `cache`.
         why: A code fit for logs and metrics: never a URL, a body or a receipt.
         local: Whether the cause is this process (no credentials, closed session).
         network: Whether the service could not even be reached.
@@ -337,12 +339,67 @@ class Protection(Protocol):
         ...
 
 
+class AnswerCache(Protocol):
+    """Where answers lie that the same request may get again."""
+
+    async def get(self, key: str, tenant: str) -> CachedAnswer | None:
+        """The entry of a key if it is this tenant's. It may be older than it was to be kept.
+
+        Raises:
+            Unavailable: The store could not be asked.
+        """
+        ...
+
+    async def put(self, key: str, entry: CachedAnswer, *, fresh_s: float, keep_s: float) -> bool:
+        """Write an entry unless a better one is there that is not older than `fresh_s` seconds.
+
+        Args:
+            key: Of the request and its tenant.
+            entry: What to keep.
+            fresh_s: How long an entry of better quality holds its place, in seconds.
+            keep_s: When the store may forget it, in seconds after `entry.at`.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            Unavailable: It may or may not be written.
+        """
+        ...
+
+
 class DegradedHandler(Protocol):
     """Gives a second-best answer where no model can."""
 
-    async def answer(self, job: Job, request: Request) -> DegradedAnswer | None:
-        """An answer, or None if this handler has none for the job."""
+    async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+        """An answer, or None if this handler has none for the job.
+
+        May be cancelled, and is no longer waited for after `context.left_s`. Whatever it
+        raises costs the job this step and no more.
+        """
         ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A degraded handler that looks on while models answer."""
+
+    async def learn(self, job: Job, request: Request, answer: Answer, target: Target) -> None:
+        """See an answer that was just recorded. Nobody waits for it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A degraded handler, and on which terms it serves.
+
+    Attributes:
+        target: Whom it asks, for jobs that may not go everywhere; None if it asks no model.
+    """
+
+    does: DegradedHandler
+    terms: Terms = field(default_factory=Terms)
+    target: Target | None = None
 
 
 class Tell(Protocol):

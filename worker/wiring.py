@@ -14,14 +14,17 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError
 
 from worker.aws.bedrock import Bedrock
 from worker.aws.breakers import DynamoBreakers
+from worker.aws.cache import DynamoCache
 from worker.aws.clients import Clients, open_clients
 from worker.aws.ecs import agent_protection
 from worker.aws.emf import flusher
@@ -29,10 +32,13 @@ from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.core.measures import Names
-from worker.ports import BreakerStore, Protection
+from worker.degraded.plugins import Plugin
+from worker.degraded.registry import HandlersUnusableError, build
+from worker.ports import BreakerStore, Handler, Protection
 from worker.runtime.gates import endpoint_of
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
+from worker.runtime.paces import bucket_of
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
@@ -56,6 +62,13 @@ def run(settings: Settings) -> int:
             f"worker cannot start: {error}\n\nThe SDK could not make its clients, so no job "
             "can be taken. Set AWS_DEFAULT_REGION, and look at the AWS configuration of this "
             "process.\n"
+        )
+        return 1
+    except HandlersUnusableError as error:
+        told = "\n".join(f"    {name}: {what}" for name, what in error.why.items())
+        sys.stderr.write(
+            f"worker cannot start: degraded handlers cannot be made.\n\n{told}\n\nTheir steps of "
+            "a route would be missing when they are needed. See docs/degraded.md.\n"
         )
         return 1
     return 0 if drain is Drain.CLEAN else FORCED
@@ -82,16 +95,28 @@ async def _until_signalled(settings: Settings) -> Drain:
     return await serve(settings, stop=stop)
 
 
-async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None) -> Drain:
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    session: Any = None,
+    handlers: Mapping[str, Plugin] = MappingProxyType({}),
+) -> Drain:
     """Take jobs until `stop` is set, then drain.
 
     Args:
         settings: Checked settings.
         stop: Ends the intake; jobs in hand get `grace_s` seconds.
         session: An `aiobotocore` or an `aioboto3` session; a new one when None.
+        handlers: Degraded handlers of the program's own, for each `[degraded.<name>]` of kind
+            `plugin` by its name; functions and classes will do.
+
+    Raises:
+        HandlersUnusableError: A degraded handler cannot be made.
     """
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
+    helpers = [spec.target for spec in settings.all_handlers() if spec.target]
     lanes = settings.all_lanes()
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(
@@ -99,7 +124,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
                 session=session,
                 pollers=len(lanes) * (settings.queue.pollers_max + 1),
                 slots=settings.slots,
-                regions={target.region for target in targets},
+                regions={target.region for target in (*targets, *helpers)},
                 bedrock_read_s=max(t.attempt_s for t in targets) + READ_MARGIN_S,
             )
         )
@@ -120,10 +145,12 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
             worker=rules.worker,
             names=Names(
                 routes=frozenset(routes),
-                targets=frozenset(target.name for target in targets),
+                targets=frozenset(target.name for target in (*targets, *helpers)),
                 breakers=frozenset(
                     name for target in targets for name in (target.name, endpoint_of(target))
                 ),
+                handlers=frozenset(spec.name for spec in settings.all_handlers()),
+                buckets=frozenset(map(bucket_of, targets)),
             ),
             flush=flusher(
                 _write_line,
@@ -138,7 +165,16 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
                 "EventLoopLag": lag.read_ms,
                 "BreakersOpen": lambda: sum(s.breakers_open for s in in_hand),
                 "BreakerSyncAge": lambda: sum(s.sync_age_s for s in in_hand),
+                "Pace": lambda: {name: pace for s in in_hand for name, pace in s.paces.items()},
             },
+        )
+        table = settings.cache_table
+        made = build(
+            settings.all_handlers(),
+            given=handlers,
+            model=Bedrock(clients.bedrock),
+            store=DynamoCache(clients.cache, table) if table else None,
+            tell=telemetry,
         )
         house = _house(
             settings,
@@ -147,6 +183,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, session: Any = None)
             telemetry=telemetry,
             protection=protection,
             breakers=breakers,
+            handlers=made,
         )
         supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run))
         in_hand.append(supervisor)
@@ -172,6 +209,7 @@ def _rules(settings: Settings) -> Rules:
         crashes_max=settings.crashes_max,
         inline_bytes=settings.payloads.inline_answer_bytes,
         policies=settings.policies(),
+        pacing=settings.pacing.policy(),
     )
 
 
@@ -183,6 +221,7 @@ def _house(
     telemetry: Telemetry,
     protection: Protection | None,
     breakers: BreakerStore | None,
+    handlers: Mapping[str, Handler],
 ) -> House:
     def queue(url: str) -> SqsQueue:
         return SqsQueue(clients.sqs_poll, clients.sqs_control, url)
@@ -210,6 +249,7 @@ def _house(
         payloads=S3Payloads(clients.s3, bucket) if bucket else None,
         protection=protection,
         breakers=breakers,
+        handlers=handlers,
         replies={name: queue(url) for name, url in settings.replies.items()},
         tell=telemetry,
         at=time.time,

@@ -45,10 +45,10 @@ targets is `poison`.
 ## What a kind means
 
 *Vote* is what the breakers hear. *Again*: `same` is another target if there is one,
-else the same one after a backoff; `other` and `larger` are other targets only. *Ends*
-is what becomes of the job when no attempt is left in this delivery; *charged* says
-whether the call counts as one of the job's attempts, and *wears out* whether a job
-that used them all up on such faults is discarded.
+else the same one after a backoff (a `poor` answer is asked for once more before that);
+`other` and `larger` are other targets only. *Ends* is what becomes of the job when no
+attempt is left in this delivery; *charged* says whether the call counts as one of the
+job's attempts, and *wears out* whether a job that used them all up on such faults is discarded.
 
 """
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from worker.cli import jobs
 from worker.cli.app import app
 from worker.cli.jobs import Place, job_of, tell
-from worker.cli.live import BREAKERS, queue_problems, table_problems
+from worker.cli.live import BREAKERS, CACHE, queue_problems, table_problems
 from worker.client import InvalidJob, Result
 from worker.core.strict_json import Malformed
 
@@ -53,6 +53,23 @@ def test_check_says_no_with_every_reason(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Traceback" not in answer.output
 
 
+@pytest.mark.parametrize(("command", "exit_code"), [("check", 1), ("run", 2)])
+def test_a_plan_that_is_no_safety_net_keeps_the_worker_from_starting(
+    tmp_path: Path, command: str, exit_code: int
+) -> None:
+    (tmp_path / "my.toml").write_text(
+        "targets.b.id = 'us.model'\n"
+        "routes.default.targets = ['default', 'b']\n"
+        "routes.default.allow_geo = ['eu']\n"
+    )
+
+    answer = runner.invoke(app, [command, "--config", "my.toml"])
+
+    assert answer.exit_code == exit_code
+    assert "target `b` may process jobs outside" in answer.output
+    assert "Traceback" not in answer.output
+
+
 def test_check_warns_and_says_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_QUEUE__LEASE_S", "5")
 
@@ -74,6 +91,18 @@ def test_check_shows_what_is_in_force_and_why(tmp_path: Path) -> None:
     assert lines["WORKER_QUEUE__DEAD_URL"] == [f'"{DEAD}"', "derived"]
     assert lines["WORKER_LEDGER__TABLE"] == ['"inference-worker-jobs"', "derived"]
     assert lines["WORKER_TARGETS__B__ID"] == ['"b"', "my.toml"]
+
+
+def test_check_tells_of_degraded_handlers_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(
+        "[degraded.faq]\nkind = 'rules'\nfile = 'no.toml'\n"
+        "[routes.default]\ntargets = ['default']\ndegraded = ['faq']\n"
+    )
+
+    answer = runner.invoke(app, ["check", "--config", "my.toml"])
+
+    assert answer.exit_code == 1
+    assert "the degraded handler `faq` cannot be made: no.toml: No such file" in answer.stdout
 
 
 def test_check_speaks_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,3 +467,13 @@ def test_local_up_gives_what_a_shell_needs() -> None:
     assert nowhere.exit_code == 1
     assert "    aws dynamodb create-table --table-name none" in nowhere.stdout
     assert code == 0
+
+
+def test_the_caches_table_is_looked_at_by_its_own_key() -> None:
+    table = {"KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}]}
+    on = {"AttributeName": "ttl", "TimeToLiveStatus": "ENABLED"}
+
+    (wrong,) = table_problems("chat-cache", table, on)
+
+    assert table_problems("chat-cache", table, on, CACHE) == ()
+    assert "another key than `job`" in wrong.wrong

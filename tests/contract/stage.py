@@ -19,15 +19,16 @@ import pytest
 from aiobotocore.session import get_session
 
 from worker.aws.breakers import DynamoBreakers
+from worker.aws.cache import DynamoCache
 from worker.aws.clients import creator
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.local.resources import Resources, create_resources
 from worker.local.stack import LocalStack, new_account
-from worker.ports import BreakerStore, Ledger, Payloads, Queue
+from worker.ports import AnswerCache, BreakerStore, Ledger, Payloads, Queue
 from worker.sim.clock import EPOCH, in_virtual_time
-from worker.sim.memory import MemoryBreakers, MemoryLedger, MemoryPayloads, MemoryQueue
+from worker.sim.memory import MemoryBreakers, MemoryCache, MemoryLedger, MemoryPayloads, MemoryQueue
 
 T = TypeVar("T")
 
@@ -180,3 +181,13 @@ def dynamo_breakers(given: Open, client: Any = None, *, service: str = SERVICE) 
     return DynamoBreakers(
         client or given.dynamodb, given.resources.breakers_table, service=service, keep_s=KEEP_S
     )
+
+
+def on_cache(stage: str, test: Callable[[AnswerCache], Awaitable[None]]) -> None:
+    async def twin() -> None:
+        await test(MemoryCache().seen_by())
+
+    async def aws(given: Open) -> None:
+        await test(DynamoCache(given.dynamodb, given.resources.cache_table))
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)

@@ -12,7 +12,7 @@ from worker.core.verdict import State
 from worker.core.window import Outcome, Slice
 
 GOOD = (Outcome.SUCCESS, Outcome.SLOW)
-CUTS = {Outcome.THROTTLED: 0.85, Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
+CUTS = {Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
 SURE_95 = 1.7
 LONG_AGO = -1e9
 
@@ -194,7 +194,7 @@ class NaiveBreaker:
         rest_s = min(self.policy.quarantine_max_s, self.policy.quarantine_s * 2**self.denials)
         self.denials += 1
         self.evidence = (0, 0, 0)
-        self._move(State.OPEN, "denied: no access, or no quota left", now)
+        self._move(State.OPEN, "denied: no access", now)
         self.rest, self.rest_why = Rest(now + rest_s, now + rest_s), "open"
 
     def _rest(self, now: float, why: str) -> None:

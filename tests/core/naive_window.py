@@ -11,7 +11,7 @@ from worker.core.window import Outcome, Slice
 
 BAD = (Outcome.FAILURE, Outcome.HUNG)
 LATE = (Outcome.SLOW, Outcome.HUNG)
-SILENT = (Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED)
+SILENT = (Outcome.THROTTLED, Outcome.EXHAUSTED, Outcome.DENIED, Outcome.IGNORED)
 
 
 def surely_above(bad: float, calls: float, rate: float, z: float = 1.28) -> bool:

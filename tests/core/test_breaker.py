@@ -205,16 +205,34 @@ def test_a_slow_success_lies_between_two_denials_too() -> None:
 
 def test_the_limit_falls_once_a_second_and_never_below_one() -> None:
     one = breaker()
-    call(one, Outcome.THROTTLED, 1.0)
-    call(one, Outcome.THROTTLED, 1.5)
+    call(one, Outcome.SLOW, 1.0)
+    call(one, Outcome.SLOW, 1.5)
     once = one.limit
 
     for second in range(2, 60):
-        call(one, Outcome.THROTTLED, float(second))
+        call(one, Outcome.SLOW, float(second))
 
-    assert once == pytest.approx(8 * 0.85)
+    assert once == pytest.approx(8 * 0.9)
     assert one.limit == 1.0
-    assert one.state is State.CLOSED, "a throttle is no word against its health"
+    assert one.state is State.CLOSED, "slowness opens nothing unless asked to"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.THROTTLED, Outcome.EXHAUSTED])
+def test_what_the_quota_says_changes_nothing(outcome: Outcome) -> None:
+    one = breaker()
+
+    for second in range(60):
+        call(one, outcome, float(second))
+
+    assert (one.state, one.limit, one.vote(0, 60.0).calls) == (State.CLOSED, 8.0, 0)
+
+
+def test_it_knows_how_many_calls_per_second_there_were_lately() -> None:
+    one = breaker(slots=100)
+    for n in range(100):
+        call(one, Outcome.THROTTLED if n % 2 else OK, n / 10)
+
+    assert one.per_s(9.95, 4.0) == pytest.approx(5.0, rel=0.12)
 
 
 def test_the_limit_grows_back_with_successes_until_nothing_limits() -> None:

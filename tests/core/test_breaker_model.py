@@ -135,7 +135,9 @@ class BreakerModel(Steps):
     @precondition(lambda self: self.naive.state is State.OPEN)
     @rule(
         nothing=st.lists(
-            st.sampled_from([Outcome.IGNORED, Outcome.THROTTLED]), min_size=1, max_size=3
+            st.sampled_from([Outcome.IGNORED, Outcome.THROTTLED, Outcome.EXHAUSTED]),
+            min_size=1,
+            max_size=3,
         ),
         last=st.sampled_from(Outcome),
     )

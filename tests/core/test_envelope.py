@@ -59,6 +59,7 @@ def test_every_field_arrives() -> None:
         deadline_at=1_800_000_000,
         on_open="degrade_after:2.5",
         min_quality=0.5,
+        allow_geo=["eu", "eu-west-2"],
         tenant="acme/eu@x",
         priority="urgent",
         metadata={"trace": "t-1"},
@@ -84,6 +85,7 @@ def test_every_field_arrives() -> None:
         on_open="degrade_after",
         degrade_after_s=2.5,
         min_quality=0.5,
+        allow_geo=frozenset({"eu", "eu-west-2"}),
         tenant="acme/eu@x",
         priority="urgent",
         metadata={"trace": "t-1"},
@@ -181,6 +183,12 @@ def test_a_claim_check_names_its_object() -> None:
         ("min_quality", -0.1),
         ("min_quality", 1.1),
         ("min_quality", "high"),
+        ("allow_geo", "eu"),
+        ("allow_geo", []),
+        ("allow_geo", {"eu": True}),
+        ("allow_geo", ["EU"]),
+        ("allow_geo", ["eu", 5]),
+        ("allow_geo", ["eu"] * 33),
         ("tenant", ""),
         ("tenant", "t" * 129),
         ("tenant", "a b"),
@@ -385,6 +393,7 @@ FULL = {
         {"deadline_s": 60},
         {"deadline_at": 60},
         {"min_quality": 0.5},
+        {"allow_geo": ["eu"]},
         {"tenant": "acme"},
         {"priority": "bulk"},
         {"reply_to": "answers"},
@@ -455,7 +464,7 @@ def test_order_and_blanks_do_not_change_what_is_asked(
 FIELDS = [
     *("v", "id", "prompt", "messages", "system", "inference", "tools", "additional"),
     *("payload_ref", "route", "deadline_s", "deadline_at", "on_open", "min_quality"),
-    *("tenant", "priority", "metadata", "reply_to"),
+    *("allow_geo", "tenant", "priority", "metadata", "reply_to"),
 ]
 STRINGS = st.sampled_from(
     [

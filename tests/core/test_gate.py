@@ -255,6 +255,27 @@ def test_observing_lets_calls_pass_and_still_asks_for_tickets() -> None:
     assert isinstance(closed.admit(10.0), Permit)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "blind", "expected"),
+    [
+        (CLOSED, False, False),
+        (replace(CLOSED, state=State.OPEN, version=2, stage=2), False, True),
+        (replace(CLOSED, state=State.RAMP, share=0.5, version=2, stage=2), False, True),
+        (replace(CLOSED, state=State.OPEN, version=2, stage=2), True, False),
+        (held(Mode.HOLD_OPEN), True, True),
+        (held(Mode.HOLD_CLOSED), False, False),
+    ],
+)
+def test_what_holds_calls_back_is_the_fleet_an_operator_or_we_alone(
+    verdict: Verdict, *, blind: bool, expected: bool
+) -> None:
+    one = gate(verdict)
+    if blind:
+        one.go_blind(20.0, 10.0)
+
+    assert one.held_for_all(20.0) is expected
+
+
 def test_an_override_ends_by_itself() -> None:
     short = gate(held(Mode.HOLD_OPEN, for_s=5.0))
     opened = gate(held(Mode.HOLD_CLOSED, OPEN, for_s=5.0))

@@ -8,6 +8,8 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     DrainEnded,
@@ -15,9 +17,14 @@ from worker.core.events import (
     Event,
     FaultUnknown,
     FlightFailed,
+    HandlerAsked,
+    HandlerMoved,
+    HandlerUntaught,
     IntakeHeld,
     JobSettled,
+    JobUnparked,
     LeaseLost,
+    PaceChanged,
     StoreFailed,
     WorkerStarted,
 )
@@ -25,10 +32,13 @@ from worker.core.fault import Billed, Kind
 from worker.core.job import Limits
 from worker.core.measures import Measurement, Metrics, Names, measure
 from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
+from worker.core.pacer import Pace
 from worker.core.strict_json import Malformed
 from worker.core.verdict import State
 
-NAMES = Names(routes=frozenset({"default"}), targets=frozenset({"sonnet"}))
+NAMES = Names(
+    routes=frozenset({"default"}), targets=frozenset({"sonnet"}), handlers=frozenset({"faq"})
+)
 SETTLED = JobSettled(
     job="j-1",
     settlement="answered",
@@ -48,6 +58,7 @@ SETTLED = JobSettled(
     output_tokens=20,
     cost_usd=0.25,
 )
+UNPARKED = JobUnparked(job="j-1", route="default", tenant="acme", parks=2, parked_ms=2500)
 MADE = AttemptMade(
     job="j-1",
     target="sonnet",
@@ -77,12 +88,17 @@ BREAKER_MOVED = BreakerMoved(
     cooldown_s=2.0,
     why="8 of 8 calls failed",
 )
+ASKED = HandlerAsked(
+    job="j-1", handler="faq", outcome="answered", canary=False, duration_ms=3, error=""
+)
+HANDLER_MOVED = HandlerMoved(handler="faq", old=State.CLOSED, new=State.OPEN, why="5 of 5 failed")
 SAMPLES: tuple[Event, ...] = (
     SETTLED,
-    replace(SETTLED, settlement="degraded", blocked=True),
+    replace(SETTLED, settlement="degraded", blocked=True, parks=2),
     replace(SETTLED, settlement="dead", reason="expired", route="x", target=""),
     replace(SETTLED, settlement="parked", reason="throttled"),
     replace(SETTLED, settlement="released", reason="drain"),
+    UNPARKED,
     MADE,
     FAILED,
     FaultUnknown(target="sonnet", code="Odd", http=500, message=""),
@@ -94,7 +110,19 @@ SAMPLES: tuple[Event, ...] = (
     BREAKER_MOVED,
     replace(BREAKER_MOVED, scope="process"),
     CallRefused(job="j-1", breaker="sonnet", why="open", retry_after_s=1.0),
+    replace(MADE, kind=Kind.THROTTLED),
+    PaceChanged(bucket="sonnet", pace=Pace.EXHAUSTED, per_s=0.3, in_flight_max=1, rests_s=300.0),
     BreakersBlind(blind=True, fleet_size=3.0),
+    ASKED,
+    replace(ASKED, canary=True, outcome="failed", error="KeyError"),
+    replace(ASKED, handler="x", outcome="refused"),
+    HandlerUntaught(handler="faq", error="TimeoutError"),
+    CacheRead(handler="faq", found="stale", age_s=9.5, canary=False),
+    CacheRead(handler="faq", found="none", age_s=0.0, canary=True),
+    CacheFilled(handler="faq", outcome="written"),
+    CacheFilled(handler="faq", outcome="too_large"),
+    HANDLER_MOVED,
+    replace(HANDLER_MOVED, new=State.HALF_OPEN),
     WorkerStarted(worker="w", version="1", slots=1, lanes=("default",)),
     DrainStarted(worker="w", in_flight=1, grace_s=1.0),
     DrainEnded(worker="w", clean=True, released=2, took_s=3.5),
@@ -106,6 +134,7 @@ AT_THE_FLUSH = {
     "TelemetryLost",
     "BreakersOpen",
     "BreakerSyncAge",
+    "Pace",
 }
 
 
@@ -137,7 +166,7 @@ def test_a_measurement_has_a_label_just_where_its_metric_has_a_dimension(event: 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_no_label_comes_from_a_job(event: Event) -> None:
-    allowed = {"", "default", "sonnet", "other", "queue", *Kind, *Failure}
+    allowed = {"", "default", "sonnet", "faq", "other", "queue", *Kind, *Failure}
 
     assert {one.label for one in measure(event, NAMES)} <= allowed
 
@@ -180,6 +209,15 @@ def test_a_park_is_not_terminal() -> None:
     assert told(replace(SETTLED, settlement="parked")) == {"JobsParked": (1, "default")}
 
 
+def test_a_parked_job_that_runs_again_tells_for_how_long_it_waited() -> None:
+    assert told(UNPARKED) == {"JobsUnparked": (1, "default"), "ParkTime": (2.5, "default")}
+
+
+def test_an_answer_that_had_to_be_waited_for_is_counted_apart() -> None:
+    assert told(replace(SETTLED, parks=1))["JobsGoodParked"] == (1, "default")
+    assert "JobsGoodParked" not in told(replace(SETTLED, settlement="dead", parks=1))
+
+
 def test_a_release_is_not_terminal() -> None:
     assert told(replace(SETTLED, settlement="released")) == {"JobsReleased": (1, "")}
 
@@ -219,6 +257,21 @@ def test_a_timeout_does_not_spoil_the_latency_of_answers() -> None:
         "ModelFailureLatency": (400, "sonnet"),
         "CallsWasted": (1, "sonnet"),
     }
+
+
+def test_a_throttled_call_is_counted_by_its_target() -> None:
+    assert told(replace(MADE, kind=Kind.THROTTLED))["CallsThrottled"] == (1, "sonnet")
+
+
+def test_only_a_quarantine_of_a_bucket_is_counted_and_by_names_that_are_configured() -> None:
+    event = PaceChanged(
+        bucket="shared", pace=Pace.EXHAUSTED, per_s=0.3, in_flight_max=1, rests_s=300.0
+    )
+    names = Names(buckets=frozenset({"shared"}))
+
+    assert told(event) == {"BucketsExhausted": (1, "other")}
+    assert measure(event, names) == (Measurement("BucketsExhausted", 1, "shared"),)
+    assert told(replace(event, pace=Pace.PACED)) == {}
 
 
 def test_a_call_that_is_surely_not_billed_is_not_wasted() -> None:
@@ -301,3 +354,34 @@ def test_names_look_as_cloudwatchs_own_do() -> None:
         assert metric.unit in Unit
         assert metric.by in By
         assert metric.way in Way
+
+
+def test_a_handler_that_answered_is_no_error_and_one_that_failed_has_no_latency() -> None:
+    assert told(ASKED) == {
+        "HandlerCalls": (1, "faq"),
+        "HandlerAnswers": (1, "faq"),
+        "HandlerLatency": (3, "faq"),
+    }
+    assert told(replace(ASKED, canary=True, outcome="late")) == {
+        "HandlerCalls": (1, "faq"),
+        "HandlerCanaries": (1, "faq"),
+        "HandlerErrors": (1, "faq"),
+    }
+    for outcome in ("refused", "outside_geo"):
+        assert told(replace(ASKED, outcome=outcome)) == {"HandlerCalls": (1, "faq")}
+
+
+def test_a_handlers_breaker_is_told_when_it_opens() -> None:
+    assert told(HANDLER_MOVED) == {"HandlerTrips": (1, "faq")}
+    assert told(replace(HANDLER_MOVED, old=State.OPEN, new=State.HALF_OPEN)) == {}
+
+
+def test_the_caches_hit_ratio_and_the_age_of_hits_are_told() -> None:
+    read = CacheRead(handler="faq", found="fresh", age_s=9.5, canary=False)
+    hit = {"CacheReads": (1, "faq"), "CacheHits": (1, "faq"), "CacheAge": (9.5, "faq")}
+
+    assert told(read) == hit
+    assert told(replace(read, found="stale")) == hit | {"CacheStaleHits": (1, "faq")}
+    assert told(replace(read, found="too_old")) == {"CacheReads": (1, "faq")}
+    assert told(CacheFilled(handler="faq", outcome="written")) == {"CacheFills": (1, "faq")}
+    assert told(CacheFilled(handler="faq", outcome="better_kept")) == {}

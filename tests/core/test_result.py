@@ -1,17 +1,22 @@
 """What a producer reads when its job is done."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from jsonschema import Draft202012Validator
 
 from worker.core.answer import Answer, Usage
+from worker.core.degrade import notice_of
 from worker.core.fault import Billed, Kind
 from worker.core.job import Job, Request
 from worker.core.ledger import Attempt
 from worker.core.result import ATTEMPTS_MAX, Run, build
+from worker.core.result_schema import SCHEMA
 from worker.core.route import Target
-from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer
+from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
 
 JOB = Job(
     id="job-1",
@@ -58,6 +63,8 @@ RUN = Run(
     attempts=(FAILED, WENT_WELL),
     attempts_total=2,
     deadline_at=1_800_000_000.0,
+    handler_ms=30,
+    requested=0.95,
 )
 AROUND: dict[str, Any] = {
     "v": 1,
@@ -91,11 +98,40 @@ AROUND: dict[str, Any] = {
     "metadata": {"trace": "t-1"},
     "worker": "w-1",
 }
-LATENCY = {"queue": 50, "total": 1900, "backoff": 100}
+LATENCY = {
+    "queue": 50,
+    "total": 1900,
+    "backoff": 100,
+    "handler": 30,
+    "model": 0,
+    "first_token": None,
+}
+BY_NOBODY = {
+    "stop": None,
+    "route": {
+        "name": "fast",
+        "target": "",
+        "model_id": "",
+        "region": "",
+        "tier": {"requested": "", "served": ""},
+    },
+    "usage": {
+        "input": 0,
+        "output": 0,
+        "cache_read": 0,
+        "cache_write": 0,
+        "cost_usd": 0.0,
+        "wasted_calls": 1,
+    },
+    "latency_ms": LATENCY,
+}
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def as_read(ended: Answered | Degraded | Dead, job: Job | None = JOB, run: Run = RUN) -> Any:
-    return orjson.loads(orjson.dumps(build(ended, job, run)))
+    result = orjson.loads(orjson.dumps(build(ended, job, run)))
+    VALIDATOR.validate(result)
+    return result
 
 
 def stopped(reason: str) -> Answered:
@@ -110,8 +146,9 @@ def test_a_plain_answer_tells_who_gave_it_and_what_it_cost() -> None:
         "status": "ok",
         "output": {"message": {"role": "assistant", "content": [{"text": "ANSWER"}]}},
         "stop": {"reason": "end_turn", "truncated": False},
-        "quality": {"minimum": 0.3, "served": 0.9},
+        "quality": {"requested": 0.95, "minimum": 0.3, "served": 0.9},
         "degraded": None,
+        "error": None,
         "route": {
             "name": "fast",
             "target": "main",
@@ -149,27 +186,51 @@ def test_a_cut_answer_says_so() -> None:
 def test_a_degraded_answer_tells_what_it_lacks_and_why() -> None:
     answer = DegradedAnswer(content=({"text": "SHORT"},), quality=0.4, loses=("length",))
 
-    result = as_read(Degraded(answer=answer, handler="summary", why="circuit_open"))
+    result = as_read(
+        Degraded(
+            answer=answer,
+            handler="summary",
+            why="throttled",
+            code="ThrottlingException",
+            notice="Sorry.",
+        )
+    )
 
-    assert result == AROUND | {
+    assert result == AROUND | BY_NOBODY | {
         "status": "degraded",
         "output": {"message": {"role": "assistant", "content": [{"text": "SHORT"}]}},
-        "quality": {"minimum": 0.3, "served": 0.4},
-        "degraded": {"reason": "circuit_open", "handler": "summary", "loses": ["length"]},
-        "latency_ms": LATENCY,
+        "quality": {"requested": 0.95, "minimum": 0.3, "served": 0.4},
+        "degraded": {
+            "reason": "throttled",
+            "cause": "ThrottlingException",
+            "handler": "summary",
+            "loses": ["length"],
+            "notice": "Sorry.",
+            "will_upgrade": False,
+        },
+        "error": None,
     }
+
+
+def test_a_degraded_answer_of_a_model_tells_who_gave_it_and_what_it_cost() -> None:
+    spent = Spent(usage=ANSWER.usage, target=TARGET)
+    answer = DegradedAnswer(content=({"text": "SHORT"},), quality=0.4, spent=spent)
+
+    result = as_read(Degraded(answer=answer, handler="short", why="throttled"))
+
+    assert (result["status"], result["route"]["target"]) == ("degraded", "main")
+    assert result["usage"]["cost_usd"] == 0.0105
 
 
 def test_a_dead_job_has_no_output_and_a_reason() -> None:
     result = as_read(Dead(reason="rejected", detail="no such tool", code="ValidationException"))
 
-    assert result == AROUND | {
+    assert result == AROUND | BY_NOBODY | {
         "status": "failed",
         "output": None,
-        "quality": {"minimum": 0.3, "served": 0.0},
+        "quality": {"requested": 0.95, "minimum": 0.3, "served": 0.0},
         "degraded": None,
         "error": {"reason": "rejected", "code": "ValidationException", "detail": "no such tool"},
-        "latency_ms": LATENCY,
     }
 
 
@@ -226,3 +287,47 @@ def test_text_is_in_the_output_and_nowhere_else(ended: Answered | Degraded | Dea
     del result["output"]
     assert b"PROMPT" not in orjson.dumps(result)
     assert b"ANSWER" not in orjson.dumps(result)
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "fine"},
+        {"more": 1},
+        {"degraded": None, "status": "degraded"},
+        {"output": None, "status": "failed"},
+        {"quality": {"requested": 1, "minimum": 0, "served": 1.1}},
+        {"latency_ms": {}},
+        {"attempts": [{}]},
+        {"metadata": None},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_is_no_envelope(wrong: dict[str, Any]) -> None:
+    result = as_read(Answered(answer=ANSWER, target=TARGET))
+
+    assert not VALIDATOR.is_valid(result | wrong)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMA["required"]))
+def test_every_envelope_has_every_field(name: str) -> None:
+    result = as_read(Answered(answer=ANSWER, target=TARGET))
+    del result[name]
+
+    assert not VALIDATOR.is_valid(result)
+
+
+def test_the_results_that_the_docs_show_are_results() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text(encoding="utf-8")
+    plain, degraded = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+
+    result = orjson.loads(plain)
+    stand_in = {"status": "degraded", "stop": None, **orjson.loads("{" + degraded + "}")}
+
+    VALIDATOR.validate(result)
+    VALIDATOR.validate(result | stand_in)
+    assert stand_in["degraded"]["notice"] == notice_of(("freshness",))

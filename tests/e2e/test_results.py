@@ -3,8 +3,11 @@
 import hashlib
 import json
 
+from jsonschema import Draft202012Validator
+
 from tests.e2e.stage import Stage, until
 from worker.core.ledger import State
+from worker.core.result_schema import SCHEMA
 from worker.local.moods import Mood
 
 LARGE = "word " * 5_000
@@ -67,6 +70,8 @@ routes.small.targets = ["small"]
         "dead": ("failed", "0.0"),
     }
     envelopes = {job: json.loads(letter.body) for job, letter in told.items()}
+    for envelope in envelopes.values():
+        Draft202012Validator(SCHEMA).validate(envelope)
     assert envelopes["small"] == json.loads(records["small"].result)
     assert envelopes["large"] == json.loads(stage.get_object(records["large"].result_ref))
     assert envelopes["dead"]["error"]["reason"] == "unknown_route"

@@ -121,6 +121,7 @@ def test_resources_are_those_of_the_deployment() -> None:
         for name, keys in {
             made.table: {"job": "HASH"},
             made.breakers_table: {"pk": "HASH", "sk": "RANGE"},
+            made.cache_table: {"key": "HASH"},
         }.items():
             table = (await dynamodb.describe_table(TableName=name))["Table"]
             ttl = await dynamodb.describe_time_to_live(TableName=name)

@@ -28,7 +28,7 @@ BUGS: Final = (
         "a call never lapses",
         "window",
         WINDOW,
-        "if one.ended < one.calls and now - one.since < self._lapse_s",
+        "if one.ended < one.calls and now - one.since < below_s",
         "if one.ended < one.calls",
     ),
     Bug(
@@ -49,8 +49,8 @@ BUGS: Final = (
         "throttled calls are calls",
         "window",
         WINDOW,
-        "frozenset({Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED})",
-        "frozenset({Outcome.DENIED, Outcome.IGNORED})",
+        "OF_QUOTA | {Outcome.DENIED, Outcome.IGNORED}",
+        "frozenset({Outcome.EXHAUSTED, Outcome.DENIED, Outcome.IGNORED})",
     ),
     Bug(
         "a call that hung was not slow",

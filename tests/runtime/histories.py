@@ -19,6 +19,7 @@ from worker.core.events import FlightFailed
 from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
 from worker.ports import Delivery
+from worker.runtime.flights import Phase
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Call, MemoryBreakers, Mishap, ModelCall, Reply, answer
 from worker.sim.world import LivingWorker, World, until_quiet
@@ -80,6 +81,9 @@ class History:
             self.tell(f"lost {when} {call.port}.{call.operation}", worker.name)
             if call.port == "model":
                 self._note_repeats(worker)
+            if when == "after" and (call.port, call.operation) == ("ledger", "claim"):
+                # Nobody may learn that the claim holds: a run without any outcome, as a crash is.
+                self._note_lost_claims(worker)
             return Mishap(when=when)
         if roll < self.mishap_rate + self.slow_rate and call.port != "model":
             self.tell(f"slow {call.port}.{call.operation}", worker.name)
@@ -92,6 +96,11 @@ class History:
             job = flight.job_id or _named(flight.delivery)
             self.repeats[job] += 1
             self.crashed[job] += crashes
+
+    def _note_lost_claims(self, worker: LivingWorker) -> None:
+        for flight in worker.supervisor.flights:
+            if flight.phase is Phase.CLAIMING:
+                self.crashed[flight.job_id or _named(flight.delivery)] += 1
 
     async def stall(self, worker: LivingWorker) -> None:
         """For a while every call that starts is under way for longer than a lease."""

@@ -7,15 +7,16 @@ from typing import Any
 import orjson
 
 from worker.core.answer import Answer, Usage
+from worker.core.degrade import Context
 from worker.core.events import JobSettled
 from worker.core.fault import Fault, Kind
-from worker.core.job import Job, Request
+from worker.core.job import Job
 from worker.core.ledger import Record, State
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route, Target
 from worker.core.settlement import DegradedAnswer
-from worker.ports import Delivery
+from worker.ports import Delivery, Handler
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Mishap, Reply, always, answer, in_turn
 from worker.sim.world import LivingWorker, World, until_quiet
@@ -312,8 +313,8 @@ def test_a_dead_letter_that_is_sent_back_is_the_same_job_in_its_next_generation(
 
 def test_a_route_with_a_handler_degrades_instead_of_parking() -> None:
     class Apology:
-        async def answer(self, job: Job, request: Request) -> DegradedAnswer | None:
-            assert request.messages
+        async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+            assert context.request.messages
             return None if job.id == "job-2" else DegradedAnswer(content=(), quality=0.1)
 
     route = Route(name="default", targets=(Target(name="a", model="m"),), degraded=("sorry",))
@@ -324,7 +325,7 @@ def test_a_route_with_a_handler_degrades_instead_of_parking() -> None:
         world,
         {"id": "job-1", "prompt": "Hello."},
         {"id": "job-2", "prompt": "Hello."},
-        house={"handlers": {"sorry": Apology()}},
+        house={"handlers": {"sorry": Handler(does=Apology())}},
     )
 
     told = [(event.job, event.settlement) for event in events]

@@ -130,6 +130,22 @@ def test_lines_below_the_level_are_not_written(level: str) -> None:
     assert len(written) == {"debug": 3, "info": 2, "warning": 1, "error": 0}[level]
 
 
+def test_a_gauge_may_have_one_number_for_each_label() -> None:
+    labels: list[tuple[str, str, tuple[float, ...]]] = []
+
+    def flush(series: Sequence[Series], _: float) -> None:
+        labels.extend((one.metric.name, one.label, one.values) for one in series)
+
+    tell, _, _ = telemetry(flush=flush, gauges={"Pace": lambda: {"a": 2.5, "b": 0.0}})
+
+    tell.flush()
+
+    assert [one for one in labels if one[0] == "Pace"] == [
+        ("Pace", "a", (2.5,)),
+        ("Pace", "b", (0.0,)),
+    ]
+
+
 def test_every_level_belongs_to_an_event_and_is_one() -> None:
     assert set(LEVELS) <= set(EVENTS)
     assert set(LEVELS.values()) <= set(ORDER)
@@ -187,6 +203,7 @@ def test_the_catalogues_gauges_are_the_ones_that_wiring_has_to_give() -> None:
         "EventLoopLag",
         "BreakersOpen",
         "BreakerSyncAge",
+        "Pace",
     }
 
 

@@ -1,8 +1,9 @@
 """The SDK's clients, opened from one session and closed together.
 
 Each has the pool and the timers of its use. Two for SQS: on a shared pool a delete
-would wait behind the long polls. Two for DynamoDB: a breaker can do without its store,
-and gives up on it long before the ledger would. No client retries where a repeated
+would wait behind the long polls. Three for DynamoDB: a breaker can do without its store,
+and gives up on it long before the ledger would; so can a cache, whose writes must not
+stand before the ledger's. No client retries where a repeated
 request does harm: a receive whose answer was lost would hide more messages, a write to
 the ledger or to a verdict is settled by its nonce, and a model call is paid for.
 
@@ -28,6 +29,9 @@ CONTROL_POOL_MIN: Final = 16
 BREAKERS_POOL: Final = 4
 BREAKERS_CONNECT_S: Final = 0.3
 BREAKERS_READ_S: Final = 0.5
+CACHE_POOL: Final = 16
+CACHE_CONNECT_S: Final = 0.5
+CACHE_READ_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class Clients:
     sqs_control: Any
     dynamodb: Any
     breakers: Any
+    cache: Any
     s3: Any
     bedrock: Mapping[str, Any]
 
@@ -87,6 +92,10 @@ async def open_clients(
                 _config(
                     BREAKERS_POOL, connect_s=BREAKERS_CONNECT_S, read_s=BREAKERS_READ_S, tries=1
                 ),
+            ),
+            cache=await opened(
+                "dynamodb",
+                _config(CACHE_POOL, connect_s=CACHE_CONNECT_S, read_s=CACHE_READ_S, tries=1),
             ),
             s3=await opened("s3", _config(10, read_s=20, tries=3)),
             bedrock=bedrock,

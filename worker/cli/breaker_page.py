@@ -100,7 +100,7 @@ KNOBS: Final[Mapping[str, Knob]] = MappingProxyType(
         "probe_s": Knob("a probe that hangs holds a slot for so long", "s"),
         "ramp": Knob("without a ramp, goodput 0.71 instead of 0.85 where the service flaps"),
         "ramp_calls": Knob("ours; not measured by itself", "calls"),
-        "quarantine_s": Knob("ours: a day's quota or a missing right is not back in seconds", "s"),
+        "quarantine_s": Knob("ours: a missing right is not granted within seconds", "s"),
         "quarantine_max_s": Knob("ours: the grant of a right should need no restart", "s"),
     }
 )

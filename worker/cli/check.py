@@ -35,7 +35,25 @@ def _loaded(config: Path | None) -> tuple[Loaded | None, tuple[Problem, ...]]:
         ours = loaded(config)
     except SettingsError as error:
         return None, error.problems
-    return ours, ours.settings.warnings
+    return ours, (*ours.settings.warnings, *_handlers(ours.settings))
+
+
+def _handlers(settings: Settings) -> tuple[Problem, ...]:
+    """Degraded handlers that cannot be made here."""
+    from worker.degraded.registry import HandlersUnusableError, check_all  # noqa: PLC0415  (as below)
+
+    try:
+        check_all(settings.all_handlers())
+    except HandlersUnusableError as error:
+        return tuple(
+            Problem(
+                wrong=f"the degraded handler `{name}` cannot be made: {what}.",
+                advice="Its step of a route would be missing when it is needed. A program that "
+                "brings the object itself (`serve(handlers=…)`) needs no `use`; all others do.",
+            )
+            for name, what in error.why.items()
+        )
+    return ()
 
 
 def shown_settings(ours: Loaded) -> list[tuple[str, Any, str]]:
@@ -58,6 +76,7 @@ def _derived(settings: Settings) -> dict[tuple[str, ...], Any]:
     derived: dict[tuple[str, ...], Any] = {
         ("ledger", "table"): settings.ledger_table,
         ("breaker", "table"): settings.breakers_table,
+        ("cache", "table"): settings.cache_table,
     }
     for lane in settings.all_lanes():
         at = ("lanes", lane.name) if settings.lanes else ("queue",)

@@ -5,6 +5,7 @@ A test fails when a page is not what this writes.
 """
 
 import inspect
+import json
 import re
 import sys
 from dataclasses import fields
@@ -14,6 +15,7 @@ from typing import Final
 from worker.cli import breaker_page, markdown
 from worker.cli.breaker_svg import svg
 from worker.core.metrics import CATALOGUE, Failure
+from worker.core.result_schema import SCHEMA
 from worker.runtime.telemetry import EVENTS, LEVELS
 from worker.settings.fields import ANY, rows
 
@@ -27,6 +29,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "settings.md": settings_page(),
         "breaker.svg": svg(),
+        "result.schema.json": json.dumps(SCHEMA, indent=2, ensure_ascii=False) + "\n",
     }
 
 

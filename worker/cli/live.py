@@ -74,6 +74,14 @@ BREAKERS: Final = TableKind(
 )
 
 
+CACHE: Final = TableKind(
+    keys=(("key", "HASH"),),
+    setting="WORKER_CACHE__TABLE",
+    causes="Nothing could be answered from the cache.",
+    keeps="cached answers",
+)
+
+
 async def look(settings: Settings) -> tuple[Problem, ...]:
     """What the cloud lacks."""
     session = get_session()
@@ -89,6 +97,8 @@ async def look(settings: Settings) -> tuple[Problem, ...]:
             looks.append(_table(dynamodb, settings.ledger_table, LEDGER))
             if settings.breaker.shared:
                 looks.append(_table(dynamodb, settings.breakers_table, BREAKERS))
+            if settings.cache_table:
+                looks.append(_table(dynamodb, settings.cache_table, CACHE))
             if settings.payloads.bucket:
                 looks.append(_bucket(s3, settings.payloads.bucket))
             found = await asyncio.gather(*looks)

@@ -22,10 +22,11 @@ class Result:
         output: The answer in the Converse shape, `{"message": …}`; None if there is none.
         quality: What was served, 0 to 1; 0 without an answer.
         reason: Why it is degraded, failed or expired; "" otherwise.
+        notice: What to tell the end user of a degraded answer; "" otherwise.
         attempts: Charged model calls over the job's life.
         cost_usd: What the answer's tokens cost; 0 where no prices are set.
         metadata: The job's own, returned.
-        envelope: The whole result envelope (`docs/result.md`).
+        envelope: The whole result envelope (`docs/result.schema.json`).
     """
 
     job_id: str
@@ -34,6 +35,7 @@ class Result:
     output: Mapping[str, Any] | None = field(default=None, repr=False)
     quality: float = 0.0
     reason: str = ""
+    notice: str = ""
     attempts: int = 0
     cost_usd: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -73,6 +75,7 @@ def result_of(record: Record, envelope: bytes | None) -> Result:
         output=output,
         quality=told["quality"]["served"],
         reason=why.get("reason", ""),
+        notice=why.get("notice", ""),
         attempts=told["attempts_total"],
         cost_usd=told.get("usage", {}).get("cost_usd", 0.0),
         metadata=told["metadata"],

@@ -19,7 +19,7 @@ Promises, each kept by tests/core/test_breaker_model.py:
 1. News of a call from an earlier generation never moves the breaker.
 2. While HALF_OPEN at most one probe is out.
 3. A permit that nobody settles lapses; it cannot wedge the breaker.
-4. Ignored and throttled calls never count as good or bad.
+4. Ignored and throttled calls never count as good or bad; no throttle changes anything.
 
 Times are seconds on one monotonic clock, and `now` never runs backwards.
 """
@@ -29,7 +29,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from worker.core.jury import VOTER_Z, Vote, lower_bound
-from worker.core.policy import LEVEL_MAX, BreakerPolicy
+from worker.core.policy import LEVEL_MAX, SLICE_S, BreakerPolicy
 from worker.core.verdict import State
 from worker.core.window import FAILED, NEVER, SUCCESS, Outcome, Slice, Window
 
@@ -50,7 +50,7 @@ FAILED_MAX: Final = 2  # in a row: then a call that just failed is not worth ano
 NEWEST_Z: Final = 1.7  # 95 %: 12 of 12 show more than 0.8; in a long outage this is asked often
 NEWEST_MIN: Final = 12
 CUT_EVERY_S: Final = 1.0  # calls that went out together are cut for once
-_CUTS: Final = {Outcome.THROTTLED: 0.85, Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
+_CUTS: Final = {Outcome.SLOW: 0.9, Outcome.HUNG: 0.7}
 FULL_RETRY_S: Final = 0.5
 SLOW_START: Final = 0.5  # what a success adds to the limit after a recovery
 
@@ -105,7 +105,8 @@ class Breaker:
 
     Attributes:
         limit: How many calls may be in flight, not counting those that are stuck; falls when
-            calls are throttled, slow or hung, and grows with successes up to `slots`.
+            calls are slow or hung, and grows with successes up to `slots`. Throttles are the
+            pacer's (`core/pacer.py`).
         odds: The chance that the end of a rest brings a probe and not another rest;
             below 1 while a large fleet cannot agree who probes.
     """
@@ -312,7 +313,7 @@ class Breaker:
         self._denials += 1
         # No word against the target's health: the vote stays silent.
         self._tripped_on = SILENT
-        self._move(State.OPEN, now, why="denied: no access, or no quota left")
+        self._move(State.OPEN, now, why="denied: no access")
         self._resting = Refusal("open", now + rest_s)
 
     def _rest_s(self, now: float) -> float:
@@ -384,6 +385,11 @@ class Breaker:
     def suspected(self) -> bool:
         """Whether so many calls failed one after the other that none is worth a second try."""
         return self._failed >= FAILED_MAX
+
+    def per_s(self, now: float, over_s: float) -> float:
+        """Calls per second of the last `over_s` seconds, without those that told nothing."""
+        calls, _ = self._window.recent(now, over_s)
+        return calls / (over_s + SLICE_S / 2)  # the oldest slice is in it with half, on average
 
     @property
     def in_flight(self) -> int:

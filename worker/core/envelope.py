@@ -39,6 +39,8 @@ _S3_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]{1,1
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TENANT: Final = re.compile(r"[A-Za-z0-9._@:/+=-]{1,128}")
 _ON_OPEN: Final = re.compile(r"park|degrade|fail|degrade_after:([0-9]{1,7}(?:\.[0-9]{1,3})?)")
+_PLACE: Final = re.compile(r"[a-z0-9-]{2,32}")
+_PLACES_MAX: Final = 32
 _PRIORITIES: Final = ("urgent", "normal", "bulk")
 
 
@@ -78,6 +80,14 @@ def _instant(name: str, value: Any, limits: Limits) -> float:
     if instant is None or instant.tzinfo is None:
         raise _invalid(name, "must be seconds since 1970, or RFC 3339 with a time zone")
     return instant.timestamp()
+
+
+def _places(name: str, value: Any, _: Limits) -> frozenset[str]:
+    if not isinstance(value, list) or not 0 < len(value) <= _PLACES_MAX:
+        raise _invalid(name, f"must be a list of 1 to {_PLACES_MAX} geographies or Regions")
+    if not all(isinstance(place, str) and _PLACE.fullmatch(place) for place in value):
+        raise _invalid(name, "must name geographies or Regions, such as `eu` or `eu-west-1`")
+    return frozenset(value)
 
 
 def _metadata(name: str, value: Any, limits: Limits) -> Mapping[str, Any]:
@@ -169,6 +179,7 @@ _ENVELOPE: Final[Mapping[str, _Check]] = MappingProxyType(
         "deadline_at": _instant,
         "on_open": _text(_ON_OPEN, "must be park, degrade, degrade_after:<seconds> or fail"),
         "min_quality": _number(0.0, 1.0),
+        "allow_geo": _places,
         "tenant": _text(_TENANT, "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ : / + = -"),
         "priority": _text(re.compile("|".join(_PRIORITIES)), f"must be one of {_PRIORITIES}"),
         "metadata": _metadata,
@@ -208,6 +219,7 @@ def parse(body: bytes, limits: Limits) -> Job | Malformed:
         on_open=on_open.partition(":")[0] if on_open else None,
         degrade_after_s=float(after[1]) if after and after[1] else None,
         min_quality=values.get("min_quality", 0.0),
+        allow_geo=values.get("allow_geo"),
         tenant=values.get("tenant", ""),
         priority=values.get("priority", "normal"),
         metadata=values.get("metadata", {}),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from worker.core.fault import Billed, Kind
+from worker.core.pacer import Pace
 from worker.core.verdict import State
 
 
@@ -36,6 +37,19 @@ class JobSettled:
     cost_usd: float = 0.0
     blocked: bool = False
     fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobUnparked:
+    """A parked job runs again. `parked_ms` is since the park; `parks` counts all of its life."""
+
+    name: ClassVar = "job.unparked"
+
+    job: str
+    route: str
+    tenant: str
+    parks: int
+    parked_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +160,30 @@ class BreakerMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRefused:
-    """A breaker gave no leave for a call."""
+    """A breaker, or the pacer of a quota bucket, gave no leave for a call."""
 
     name: ClassVar = "call.refused"
 
     job: str
-    breaker: str
-    why: str  # open, probing, resting, full, held
+    breaker: str  # or the bucket
+    why: str  # open, probing, resting, full, held, paced, exhausted
     retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceChanged:
+    """A process slows its calls to a quota bucket down, stops them for long, or no longer does.
+
+    A cut of a pace that there was is not told: they are many. The gauge `Pace` shows them.
+    """
+
+    name: ClassVar = "pace.changed"
+
+    bucket: str
+    pace: Pace
+    per_s: float | None  # calls per second to begin with
+    in_flight_max: int | None
+    rests_s: float  # until the next call, in seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +194,64 @@ class BreakersBlind:
 
     blind: bool
     fleet_size: float  # about how many workers there are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerAsked:
+    """A degraded handler was asked, by a job that needed it or in practice (`canary`)."""
+
+    name: ClassVar = "handler.asked"
+
+    job: str
+    handler: str
+    outcome: str  # answered, declined, below_quality, outside_geo, failed, late, refused
+    canary: bool
+    duration_ms: int
+    error: str = ""  # an exception's class, or what is wrong with the answer; never its text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerUntaught:
+    """A degraded handler could not learn from an answer, or took too long for it."""
+
+    name: ClassVar = "handler.untaught"
+
+    handler: str
+    error: str  # an exception's class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerMoved:
+    """A degraded handler's own breaker changed its state, in this process."""
+
+    name: ClassVar = "handler.moved"
+
+    handler: str
+    old: State
+    new: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRead:
+    """A degraded handler of kind `cache` looked for an answer."""
+
+    name: ClassVar = "cache.read"
+
+    handler: str
+    found: str  # fresh, stale, too_old, none
+    age_s: float
+    canary: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFilled:
+    """A degraded handler of kind `cache` was shown a good and whole answer."""
+
+    name: ClassVar = "cache.filled"
+
+    handler: str
+    outcome: str  # written, better_kept, too_large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +291,7 @@ class DrainEnded:
 
 Event = (
     JobSettled
+    | JobUnparked
     | AttemptMade
     | FaultUnknown
     | DeliverySkipped
@@ -212,7 +301,13 @@ Event = (
     | StoreFailed
     | BreakerMoved
     | CallRefused
+    | PaceChanged
     | BreakersBlind
+    | HandlerAsked
+    | HandlerUntaught
+    | HandlerMoved
+    | CacheRead
+    | CacheFilled
     | WorkerStarted
     | DrainStarted
     | DrainEnded

@@ -34,12 +34,13 @@ class Kind(StrEnum):
 
 
 class Vote(StrEnum):
-    """What a finished call tells the breakers of its target and its endpoint."""
+    """What a finished call tells its target's breaker and pacer, and its endpoint's breaker."""
 
     OK = "ok"
     FAIL = "fail"
     FAIL_ENDPOINT = "fail_endpoint"
     THROTTLE = "throttle"
+    EXHAUST = "exhaust"
     QUARANTINE = "quarantine"
     IGNORE = "ignore"
 
@@ -98,7 +99,7 @@ REACTIONS: Final[Mapping[Kind, Reaction]] = MappingProxyType(
             vote=Vote.THROTTLE, again=Again.SAME, ending=Ending.PARK, charges=False, base_s=1.0
         ),
         Kind.EXHAUSTED: Reaction(
-            vote=Vote.QUARANTINE, again=Again.OTHER, ending=Ending.PARK, charges=False
+            vote=Vote.EXHAUST, again=Again.OTHER, ending=Ending.PARK, charges=False
         ),
         Kind.REJECTED: Reaction(
             vote=Vote.IGNORE, again=Again.NEVER, ending=Ending.DISCARD, degrades=False
@@ -157,7 +158,7 @@ class Fault:
 
 
 def heard(vote: Vote, *, slow: bool, answered: bool) -> tuple[Outcome, Outcome]:
-    """What a finished call tells the breaker of its target, and that of its endpoint.
+    """What a finished call tells of its target, and what of its endpoint.
 
     Args:
         vote: Of the fault's row; OK for an answer.
@@ -177,6 +178,8 @@ def heard(vote: Vote, *, slow: bool, answered: bool) -> tuple[Outcome, Outcome]:
             return Outcome.IGNORED, Outcome.FAILURE
         case Vote.THROTTLE:
             return Outcome.THROTTLED, reached
+        case Vote.EXHAUST:
+            return Outcome.EXHAUSTED, reached
         case Vote.QUARANTINE:
             return Outcome.DENIED, reached
         case Vote.IGNORE:  # pragma: no branch  (closed enum)

@@ -245,6 +245,12 @@ class Gate:
         """Whether the fleet lets nothing out but probes."""
         return not self.blind and self.verdict.state in (State.OPEN, State.HALF_OPEN)
 
+    def held_for_all(self, now: float) -> bool:
+        """Whether it is the fleet or an operator that holds calls back, and not this process."""
+        if self.mode(now) is Mode.HOLD_OPEN:
+            return True
+        return not self.blind and self.verdict.state is not State.CLOSED
+
     def settle(self, permit: Permit, outcome: Outcome, now: float) -> None:
         """Tell how a permitted call went."""
         self.local.settle(permit, outcome, now)

@@ -57,6 +57,7 @@ class Job:
         deadline_at: Seconds since 1970, None if unset. The earlier one holds.
         on_open: What to do while nothing admits the job, None for the route's policy.
         degrade_after_s: For `degrade_after:<s>`, seconds; None otherwise.
+        allow_geo: Where it may be processed (`geo.py`), None for anywhere.
         digest: What the job asks for, hashed (16 hex digits).
     """
 
@@ -68,6 +69,7 @@ class Job:
     on_open: str | None = None
     degrade_after_s: float | None = None
     min_quality: float = 0.0
+    allow_geo: frozenset[str] | None = None
     tenant: str = ""
     priority: str = "normal"
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     DrainEnded,
@@ -18,21 +20,27 @@ from worker.core.events import (
     Event,
     FaultUnknown,
     FlightFailed,
+    HandlerAsked,
+    HandlerMoved,
+    HandlerUntaught,
     IntakeHeld,
     JobSettled,
+    JobUnparked,
     LeaseLost,
+    PaceChanged,
     StoreFailed,
     WorkerStarted,
 )
-from worker.core.fault import Billed
+from worker.core.fault import Billed, Kind
 from worker.core.metrics import CATALOGUE, FAILURES, Failure, Metric, Way
+from worker.core.pacer import Pace
 from worker.core.verdict import State
 
 OTHER: Final = "other"
 # Deliveries that needed no run because another delivery of the same job did.
 DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
 # Any other name is a queue's.
-STORES: Final = frozenset({"breakers", "ledger", "payloads", "protection"})
+STORES: Final = frozenset({"breakers", "cache", "ledger", "payloads", "protection"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,8 @@ class Names:
     routes: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
     breakers: frozenset[str] = frozenset()
+    handlers: frozenset[str] = frozenset()
+    buckets: frozenset[str] = frozenset()
 
 
 class Measurement(NamedTuple):
@@ -60,6 +70,12 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
     match event:
         case JobSettled():
             return _settled(event, names)
+        case JobUnparked():
+            route = event.route if event.route in names.routes else OTHER
+            return (
+                Measurement("JobsUnparked", 1, route),
+                Measurement("ParkTime", event.parked_ms / 1000, route),
+            )
         case AttemptMade():
             return _made(event, names)
         case FaultUnknown():
@@ -74,8 +90,12 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("IntakeHolds", 1),)
         case StoreFailed(store=store):
             return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
-        case BreakerMoved() | CallRefused() | BreakersBlind():
+        case BreakerMoved() | CallRefused() | PaceChanged() | BreakersBlind():
             return _guarded(event, names)
+        case CacheRead() | CacheFilled():
+            return _cached(event, names)
+        case HandlerAsked() | HandlerMoved() | HandlerUntaught():
+            return _stood_in(event, names)
         case WorkerStarted():
             return (Measurement("WorkerStarts", 1),)
         case DrainStarted():
@@ -90,16 +110,52 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
 
 
 def _guarded(
-    event: BreakerMoved | CallRefused | BreakersBlind, names: Names
+    event: BreakerMoved | CallRefused | PaceChanged | BreakersBlind, names: Names
 ) -> tuple[Measurement, ...]:
     if isinstance(event, BreakersBlind):
         return (Measurement("BreakersBlind", 1),) if event.blind else ()
-    breaker = event.breaker if event.breaker in names.breakers else OTHER
+    if isinstance(event, PaceChanged):
+        bucket = event.bucket if event.bucket in names.buckets else OTHER
+        return (Measurement("BucketsExhausted", 1, bucket),) if event.pace is Pace.EXHAUSTED else ()
+    breaker = event.breaker if event.breaker in names.breakers | names.buckets else OTHER
     if isinstance(event, CallRefused):
         return (Measurement("CallsRefused", 1, breaker),)
     if event.scope == "fleet":
         return (Measurement("BreakerTransitions", 1, breaker),)
     return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
+
+
+def _cached(event: CacheRead | CacheFilled, names: Names) -> tuple[Measurement, ...]:
+    handler = event.handler if event.handler in names.handlers else OTHER
+    if isinstance(event, CacheFilled):
+        return (Measurement("CacheFills", 1, handler),) if event.outcome == "written" else ()
+    found = [Measurement("CacheReads", 1, handler)]
+    if event.found in ("fresh", "stale"):
+        found.append(Measurement("CacheHits", 1, handler))
+        found.append(Measurement("CacheAge", event.age_s, handler))
+    if event.found == "stale":
+        found.append(Measurement("CacheStaleHits", 1, handler))
+    return tuple(found)
+
+
+def _stood_in(
+    event: HandlerAsked | HandlerMoved | HandlerUntaught, names: Names
+) -> tuple[Measurement, ...]:
+    handler = event.handler if event.handler in names.handlers else OTHER
+    if isinstance(event, HandlerUntaught):
+        return (Measurement("HandlerErrors", 1, handler),)
+    if isinstance(event, HandlerMoved):
+        return (Measurement("HandlerTrips", 1, handler),) if event.new is State.OPEN else ()
+    found = [Measurement("HandlerCalls", 1, handler)]
+    if event.canary:
+        found.append(Measurement("HandlerCanaries", 1, handler))
+    if event.outcome == "answered":
+        found.append(Measurement("HandlerAnswers", 1, handler))
+    if event.outcome in ("failed", "late"):
+        found.append(Measurement("HandlerErrors", 1, handler))
+    elif event.outcome not in ("refused", "outside_geo"):
+        found.append(Measurement("HandlerLatency", event.duration_ms, handler))
+    return tuple(found)
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
@@ -120,6 +176,8 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
             found.append(Measurement("JobsExpired", 1))
     else:
         found.append(Measurement("JobsGood", 1, route))
+        if event.parks:
+            found.append(Measurement("JobsGoodParked", 1, route))
     if event.settlement == "degraded":
         found.append(Measurement("JobsDegraded", 1, route))
     if event.blocked:
@@ -151,6 +209,8 @@ def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
         Measurement("ModelErrorsByType", 1, event.kind.value),
         Measurement("ModelFailureLatency", event.duration_ms, target),
     ]
+    if event.kind is Kind.THROTTLED:
+        found.append(Measurement("CallsThrottled", 1, target))
     if event.billed is not Billed.NO:
         found.append(Measurement("CallsWasted", 1, target))
     return tuple(found)

@@ -25,6 +25,7 @@ class Unit(StrEnum):
     COUNT = "Count"
     SECONDS = "Seconds"
     MILLISECONDS = "Milliseconds"
+    PER_SECOND = "Count/Second"
     NONE = "None"
 
 
@@ -38,6 +39,8 @@ class By(StrEnum):
     FAILURE = "FailureClass"
     STORE = "Store"
     BREAKER = "Breaker"
+    HANDLER = "Handler"
+    BUCKET = "Bucket"
 
 
 class Way(StrEnum):
@@ -194,6 +197,26 @@ _ROWS: Final = (
         meaning="Parks: jobs that wait, with nobody to blame.",
     ),
     Metric(
+        name="JobsUnparked",
+        by=By.ROUTE,
+        when="`job.unparked`",
+        meaning="Runs of parked jobs: JobsParked - JobsUnparked is how many more wait than before.",
+    ),
+    Metric(
+        name="ParkTime",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=By.ROUTE,
+        when="`job.unparked`",
+        meaning="From a park to the job's next run.",
+    ),
+    Metric(
+        name="JobsGoodParked",
+        by=By.ROUTE,
+        when="`job.settled` with answered or degraded, and `parks`",
+        meaning="Jobs that got their answer because they could wait for it.",
+    ),
+    Metric(
         name="JobsReleased",
         when="`job.settled` with released",
         meaning="Jobs given back for anybody, uncharged.",
@@ -313,7 +336,8 @@ _ROWS: Final = (
         name="StoreErrors",
         by=By.STORE,
         when="`store.failed`",
-        meaning="Calls to queues, ledger, payload store or breakers' table that failed in the end.",
+        meaning="Calls to queues, ledger, payload store, cache or breakers' table that failed in "
+        "the end.",
     ),
     Metric(
         name="BreakersOpen",
@@ -348,7 +372,100 @@ _ROWS: Final = (
         name="CallsRefused",
         by=By.BREAKER,
         when="`call.refused`",
-        meaning="Calls of jobs in hand that a breaker gave no leave for.",
+        meaning="Calls of jobs in hand that a breaker, or the pace of a bucket, gave no leave for.",
+    ),
+    Metric(
+        name="CallsThrottled",
+        by=By.TARGET,
+        when="`attempt.made` with a throttle",
+        meaning="Calls that the service throttled: CallsThrottled / ModelCalls is the price of "
+        "finding the quota.",
+    ),
+    Metric(
+        name="Pace",
+        unit=Unit.PER_SECOND,
+        way=Way.GAUGE,
+        total=False,
+        by=By.BUCKET,
+        when="every flush, while a quota bucket is paced",
+        meaning="Calls per second that this worker allows itself, 0 in quarantine; the sum over "
+        "the workers is what the fleet takes the quota for.",
+    ),
+    Metric(
+        name="BucketsExhausted",
+        by=By.BUCKET,
+        when="`pace.changed` to exhausted",
+        meaning="Quarantines of quota buckets whose quota is used up for long.",
+    ),
+    Metric(
+        name="HandlerCalls",
+        by=By.HANDLER,
+        when="`handler.asked`",
+        meaning="Times that a degraded handler was asked, practice included.",
+    ),
+    Metric(
+        name="HandlerAnswers",
+        by=By.HANDLER,
+        when="`handler.asked` with answered",
+        meaning="Those of them that brought an answer good enough for its job.",
+    ),
+    Metric(
+        name="HandlerErrors",
+        by=By.HANDLER,
+        when="`handler.asked` with failed or late, `handler.untaught`",
+        meaning="Times that the handler failed, or was not done in time.",
+    ),
+    Metric(
+        name="HandlerCanaries",
+        by=By.HANDLER,
+        when="`handler.asked` with `canary`",
+        meaning="Practice: a model had answered, and the answer was dropped.",
+    ),
+    Metric(
+        name="HandlerLatency",
+        unit=Unit.MILLISECONDS,
+        way=Way.EACH,
+        by=By.HANDLER,
+        when="`handler.asked` with answered, declined or below_quality",
+        meaning="How long the handler took.",
+    ),
+    Metric(
+        name="HandlerTrips",
+        by=By.HANDLER,
+        when="`handler.moved` to open",
+        meaning="Handlers that a process stopped asking for a while.",
+    ),
+    Metric(
+        name="CacheReads",
+        by=By.HANDLER,
+        when="`cache.read`",
+        meaning="Looks into the cache of answers, practice included.",
+    ),
+    Metric(
+        name="CacheHits",
+        by=By.HANDLER,
+        when="`cache.read` with fresh or stale",
+        meaning="Those of them that found an answer: CacheHits / CacheReads is the hit ratio.",
+    ),
+    Metric(
+        name="CacheStaleHits",
+        by=By.HANDLER,
+        when="`cache.read` with stale",
+        meaning="Hits past their time, served because the circuit was open.",
+    ),
+    Metric(
+        name="CacheAge",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=By.HANDLER,
+        when="`cache.read` with fresh or stale",
+        meaning="How old the answers were that were found.",
+    ),
+    Metric(
+        name="CacheFills",
+        by=By.HANDLER,
+        when="`cache.filled` with written",
+        meaning="Answers that were kept.",
     ),
     Metric(
         name="DrainSeconds",

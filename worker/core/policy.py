@@ -38,8 +38,8 @@ class BreakerPolicy:
         probe_s: A probe that takes longer is bad.
         ramp: Shares of the slots that are admitted, one step after the other, before closed.
         ramp_calls: Successes, over all voters, that earn the next step.
-        quarantine_s: How long a process leaves a target alone that has no quota or no
-            access for it; doubles each time.
+        quarantine_s: How long a process leaves a target alone that it has no access to;
+            doubles each time.
         quarantine_max_s: The longest quarantine.
 
     Raises:

@@ -6,16 +6,16 @@ from values and is plain JSON; `output` is the only part that holds answer text.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from worker.core.answer import Usage
 from worker.core.fault import Billed
 from worker.core.job import Job
 from worker.core.ledger import Attempt
 from worker.core.route import Target
-from worker.core.settlement import Answered, Dead, Degraded
+from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
 
-ATTEMPTS_MAX = 8  # rows of history in a result; the ledger holds more
+ATTEMPTS_MAX: Final = 8  # rows of history in a result; the ledger holds more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Run:
         queue_ms: From the first send to the start of this run.
         total_ms: From the first send to the end.
         backoff_ms: Waited between attempts of this run.
+        handler_ms: Waited for degraded handlers in this run.
+        requested: The quality of the route's best target, 0 without a route.
         attempts: The job's history, this run included.
         attempts_total: Charged calls over the job's life.
     """
@@ -38,6 +40,12 @@ class Run:
     attempts: tuple[Attempt, ...]
     attempts_total: int
     deadline_at: float | None
+    handler_ms: int = 0
+    requested: float = 0.0
+
+
+_NOBODY: Final = Target(name="", model="")
+_NOTHING: Final = Usage()
 
 
 def cost_usd(usage: Usage, target: Target) -> float:
@@ -51,15 +59,42 @@ def cost_usd(usage: Usage, target: Target) -> float:
 
 
 def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[str, Any]:
-    """The result envelope of one finished job, as a JSON-ready dict."""
-    minimum = job.min_quality if job else 0.0
-    maybe_billed = [a for a in run.attempts if a.kind is not None and a.billed is not Billed.NO]
-    head: dict[str, Any] = {"v": 1, "job_id": run.job_id}
-    tail: dict[str, Any] = {
+    """The result envelope of one finished job, as a JSON-ready dict: `result_schema.SCHEMA`."""
+    answer = ended.answer if isinstance(ended, Answered) else None
+    usage, target = spent_by(ended)
+    wasted = [a for a in run.attempts if a.kind is not None and a.billed is not Billed.NO]
+    return {
+        "v": 1,
+        "job_id": run.job_id,
+        "status": _status(ended),
+        "output": _output(ended),
+        "stop": {"reason": answer.stop_reason, "truncated": answer.truncated} if answer else None,
+        "quality": {
+            "requested": run.requested,
+            "minimum": job.min_quality if job else 0.0,
+            "served": _served(ended),
+        },
+        "degraded": _stand_in(ended) if isinstance(ended, Degraded) else None,
+        "error": _error(ended) if isinstance(ended, Dead) else None,
+        "route": {
+            "name": job.route if job else "",
+            "target": target.name,
+            "model_id": target.model,
+            "region": target.region,
+            "tier": {"requested": target.tier, "served": answer.tier if answer else ""},
+        },
+        "usage": {
+            **asdict(usage),
+            "cost_usd": round(cost_usd(usage, target), 9),
+            "wasted_calls": len(wasted),
+        },
         "latency_ms": {
             "queue": run.queue_ms,
             "total": run.total_ms,
             "backoff": run.backoff_ms,
+            "handler": run.handler_ms,
+            "model": answer.model_ms if answer else 0,
+            "first_token": answer.first_token_ms if answer else None,
         },
         "attempts": [_row(a) for a in run.attempts[-ATTEMPTS_MAX:]],
         "attempts_total": run.attempts_total,
@@ -67,44 +102,58 @@ def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[
         "metadata": dict(job.metadata) if job else {},
         "worker": run.worker,
     }
+
+
+def spent_by(ended: Answered | Degraded | Dead) -> tuple[Usage, Target]:
+    """The tokens of the answer, and who gave it; nothing, and nobody, if no model did."""
     match ended:
         case Answered(answer=answer, target=target):
-            usage = asdict(answer.usage)
-            usage["cost_usd"] = round(cost_usd(answer.usage, target), 9)
-            usage["wasted_calls"] = len(maybe_billed)
-            body = {
-                "status": "blocked" if answer.blocked else "ok",
-                "output": {"message": {"role": "assistant", "content": list(answer.content)}},
-                "stop": {"reason": answer.stop_reason, "truncated": answer.truncated},
-                "quality": {"minimum": minimum, "served": target.quality},
-                "degraded": None,
-                "route": {
-                    "name": job.route if job else "",
-                    "target": target.name,
-                    "model_id": target.model,
-                    "region": target.region,
-                    "tier": {"requested": target.tier, "served": answer.tier},
-                },
-                "usage": usage,
-            }
-            tail["latency_ms"]["model"] = answer.model_ms
-            tail["latency_ms"]["first_token"] = answer.first_token_ms
-        case Degraded(answer=degraded, handler=handler, why=why):
-            body = {
-                "status": "degraded",
-                "output": {"message": {"role": "assistant", "content": list(degraded.content)}},
-                "quality": {"minimum": minimum, "served": degraded.quality},
-                "degraded": {"reason": why, "handler": handler, "loses": list(degraded.loses)},
-            }
-        case Dead(reason=reason, detail=detail, code=code):  # pragma: no branch  (closed union)
-            body = {
-                "status": "expired" if reason == "expired" else "failed",
-                "output": None,
-                "quality": {"minimum": minimum, "served": 0.0},
-                "degraded": None,
-                "error": {"reason": reason, "code": code, "detail": detail},
-            }
-    return {**head, **body, **tail}
+            return answer.usage, target
+        case Degraded(answer=DegradedAnswer(spent=Spent(usage=usage, target=target))):
+            return usage, target
+        case _:
+            return _NOTHING, _NOBODY
+
+
+def _status(ended: Answered | Degraded | Dead) -> str:
+    match ended:
+        case Answered(answer=answer):
+            return "blocked" if answer.blocked else "ok"
+        case Degraded():
+            return "degraded"
+        case Dead(reason=reason):  # pragma: no branch  (closed union)
+            return "expired" if reason == "expired" else "failed"
+
+
+def _output(ended: Answered | Degraded | Dead) -> Mapping[str, Any] | None:
+    if isinstance(ended, Dead):
+        return None
+    return {"message": {"role": "assistant", "content": list(ended.answer.content)}}
+
+
+def _served(ended: Answered | Degraded | Dead) -> float:
+    match ended:
+        case Answered(target=target):
+            return target.quality
+        case Degraded(answer=answer):
+            return answer.quality
+        case Dead():  # pragma: no branch  (closed union)
+            return 0.0
+
+
+def _stand_in(degraded: Degraded) -> Mapping[str, Any]:
+    return {
+        "reason": degraded.why,
+        "cause": degraded.code,
+        "handler": degraded.handler,
+        "loses": list(degraded.answer.loses),
+        "notice": degraded.notice,
+        "will_upgrade": degraded.will_upgrade,
+    }
+
+
+def _error(dead: Dead) -> Mapping[str, Any]:
+    return {"reason": dead.reason, "code": dead.code, "detail": dead.detail}
 
 
 def _row(attempt: Attempt) -> Mapping[str, Any]:

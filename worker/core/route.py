@@ -9,12 +9,15 @@ calls; the executor does, and comes back with what happened.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from worker.core.fault import Again, Ending, Fault, Kind
+from worker.core.accept import Accept
+from worker.core.draw import drawn
+from worker.core.fault import Again, Ending, Fault, Kind, Reaction
+from worker.core.geo import lies_within, places_of
 from worker.core.retry import RetryPolicy, backoff_s
 
 
@@ -27,7 +30,17 @@ class Api(StrEnum):
     INVOKE = "invoke"  # for models without Converse; the request's `additional` is the body
 
 
+class Action(StrEnum):
+    """What a route does about a kind of fault, instead of what the table of faults says."""
+
+    NEXT = "next"  # no second call at the same target
+    DEGRADE = "degrade"  # no further call: the handlers at once
+    PARK = "park"  # neither call nor handler: later
+    FAIL = "fail"  # give the job up
+
+
 STREAM_FROM_TOKENS: Final = 1024  # below, a hang costs less than a stream does
+REPAIRS: Final = 1  # further calls at the same target after a poor answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +54,11 @@ class Target:
         attempt_s: The longest that one call may take, in seconds.
         first_token_s: The longest wait for a stream's first event, in seconds.
         stall_s: The longest silence inside a stream, in seconds.
-        slow_s: A success that took longer counts as slow, in seconds.
+        slow_s: A success that took longer counts as slow, in seconds. So much time is
+            kept for it while the target before it is tried, if there is a deadline.
         min_useful_s: With less time left a call is not worth starting, in seconds.
         quality: 0 to 1, compared with a job's `min_quality`.
+        geo: Where its calls are processed, "" for what its model id and Region tell.
         context_tokens: Its context window; a job `too_long` tries larger ones only.
         price_input, price_output: USD per million tokens, 0 if unknown.
     """
@@ -59,32 +74,94 @@ class Target:
     slow_s: float = 30.0
     min_useful_s: float = 1.0
     quality: float = 1.0
+    geo: str = ""
     context_tokens: int = 0
     bucket: str = ""
     tier: str = ""
     price_input: float = 0.0
     price_output: float = 0.0
 
+    @property
+    def places(self) -> frozenset[str]:
+        """Where its calls may be processed; nothing if that is not known."""
+        return frozenset({self.geo}) if self.geo else places_of(self.model, self.region)
+
+    @property
+    def least_s(self) -> float:
+        """With less time than that, a call is not worth starting."""
+        return min(self.min_useful_s, self.attempt_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """An ordered plan: targets, then degraded handlers, and how long to wait.
+    """An ordered plan: groups of targets, then degraded handlers, and how long to wait.
 
     Attributes:
+        targets: All targets, group after group.
+        groups: The weights of the targets, group by group; () where each target is
+            a group of its own. A weighted draw says which of a group is tried first.
+        degraded: Names of handlers, the preferred one first.
+        handlers_s: What is kept of a job's time for the degraded handlers, in seconds.
+        accept: Which answers of its targets are good enough.
+        on_fault: What to do about some kinds of faults, instead of what the table says.
+        min_quality: No job of this route is served below it, whatever the job says.
+        allow_geo: Its jobs are processed within these places only; None for anywhere.
+        on_open: `park`, `fail`, `degrade` or `degrade_after`, for jobs that say nothing of it.
+        degrade_after_s: For `degrade_after`: the age from which a job degrades.
+        notice: What an end user is told of a degraded answer; "" for a text by what it lacks.
         park_base_s: The first park; it doubles with each, up to `park_cap_s`.
-        park_max_s: A job older than this is not parked again but expires.
+        park_max_s: A job older than this is not parked again: it degrades, or expires.
         deadline_s: For jobs that name none, counted from the first send; None for never.
     """
 
     name: str
     targets: tuple[Target, ...]
+    groups: tuple[tuple[float, ...], ...] = ()
     degraded: tuple[str, ...] = ()
+    handlers_s: float = 1.0
+    accept: Accept = field(default_factory=Accept)
+    on_fault: Mapping[Kind, Action] = field(default_factory=dict)
+    min_quality: float = 0.0
+    allow_geo: frozenset[str] | None = None
     on_open: str = "park"
+    degrade_after_s: float | None = None
+    notice: str = ""
     deadline_s: float | None = None
     park_base_s: float = 5.0
     park_cap_s: float = 300.0
     park_max_s: float = 86_400.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def reaction(self, fault: Fault) -> Reaction:
+        """How a job of this route reacts to a fault."""
+        usual = fault.reaction
+        match self.on_fault.get(fault.kind):
+            case None:
+                return usual
+            case Action.NEXT:
+                larger = usual.again is Again.LARGER
+                return replace(usual, again=usual.again if larger else Again.OTHER)
+            case Action.DEGRADE:
+                return replace(usual, again=Again.NEVER, degrades=True)
+            case Action.PARK:
+                return replace(usual, again=Again.NEVER, degrades=False, ending=Ending.PARK)
+            case Action.FAIL:  # pragma: no branch  (closed enum)
+                return replace(usual, again=Again.NEVER, degrades=False, ending=Ending.DISCARD)
+
+    def order(self, fit: list[Target], roll: float) -> list[Target]:
+        """`fit` in the order in which to try them.
+
+        Args:
+            fit: Some of this route's targets, in its order.
+            roll: An even draw from [0, 1), for the draws within the groups.
+        """
+        if not self.groups:
+            return fit
+        names, targets, order = {t.name for t in fit}, iter(self.targets), list[Target]()
+        for weights in self.groups:
+            group = [(next(targets), weight) for weight in weights]
+            order += drawn([(t, weight) for t, weight in group if t.name in names], roll)
+        return order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +175,7 @@ class Seen:
         age_s: Seconds since the job was first sent.
         left_s: Seconds to the deadline; None if there is none.
         min_quality: The lowest quality that the job accepts.
+        allow_geo: Where the job may be processed; None for anywhere. The route's holds too.
         on_open: The job's own policy, or None.
         degrade_after_s: For the policy `degrade_after`: the age from which it degrades.
     """
@@ -108,6 +186,7 @@ class Seen:
     age_s: float = 0.0
     left_s: float | None = None
     min_quality: float = 0.0
+    allow_geo: frozenset[str] | None = None
     on_open: str | None = None
     degrade_after_s: float | None = None
 
@@ -158,6 +237,12 @@ class Release:
 
 Decision = Call | Park | Degrade | Discard | Release
 
+# A doorbell waits for whole seconds, and then for the next look into its queue.
+HEARD_LATE_S: Final = 7.0
+# What a job of the route wishes after such a fault, if it has no wish of its own.
+_WISHES: Final[Mapping[Action | None, str]] = MappingProxyType(
+    {Action.DEGRADE: "degrade", Action.PARK: "park"}
+)
 # After these the wait is not ours to choose: a quota or a setting has to change first.
 LONG_PARK_S: Final[Mapping[Kind, float]] = MappingProxyType(
     {Kind.EXHAUSTED: 600.0, Kind.MISCONFIGURED: 120.0}
@@ -178,7 +263,7 @@ def plan(
     Args:
         route: The job's route.
         seen: What is known of the job.
-        roll: An even draw from [0, 1), for the waits.
+        roll: An even draw from [0, 1), for the waits and for the order within a group.
         budget: Tokens in the retry budget.
         refusals: Targets that admit nothing now, each with the seconds after
             which it is worth asking again.
@@ -187,9 +272,9 @@ def plan(
     """
     if seen.left_s is not None and seen.left_s <= 0:
         return Discard(reason="expired")
-    worthy = [t for t in route.targets if t.quality >= seen.min_quality]
+    worthy = _worthy(route, seen)
     if not worthy:
-        return Discard(reason="below_quality")
+        return Discard(reason="below_quality" if _inside(route, seen) else "outside_geo")
     if seen.tried:
         return _after_fault(
             route,
@@ -201,9 +286,8 @@ def plan(
             suspects=suspects,
         )
     admitted = [t for t in worthy if t.name not in refusals]
-    for target in admitted:
-        if (call := _call(target, seen, wait_s=0.0, spends=0.0)) is not None:
-            return call
+    if (call := _call_first(route, seen, route.order(admitted, roll), spends=0.0)) is not None:
+        return call
     if admitted:
         return Discard(reason="expired")  # what is left is too short for any of them
     soonest = min(refusals[t.name] for t in worthy)
@@ -221,7 +305,10 @@ def _after_fault(
     suspects: frozenset[str],
 ) -> Decision:
     fault = seen.tried[-1][1]
-    reaction = fault.reaction
+    reaction = route.reaction(fault)
+    if seen.on_open is None:
+        # What a route says of this kind of fault goes before what it says of any.
+        seen = replace(seen, on_open=_WISHES.get(route.on_fault.get(fault.kind)))
     if _is_poison(seen):
         return Discard(reason="poison")
     if reaction.wears_out and seen.attempts >= route.retry.attempts_max:
@@ -229,49 +316,77 @@ def _after_fault(
     if len(seen.tried) < route.retry.attempts:
         open_now = [t for t in worthy if t.name not in refusals]
         hopeful = [t for t in open_now if t.name not in suspects]
-        call = _call_another(route, seen, open_now) or _call_again(route, seen, hopeful, roll)
+        call = _next_call(route, seen, open_now, hopeful, roll=roll, budget=budget)
+        if call is not None:
+            return call
+    if reaction.ending is Ending.RELEASE:
+        return Release(why=fault.kind)
+    waits = reaction.ending is Ending.PARK and _would_rather_wait(route, seen)
+    if reaction.degrades and route.degraded and not waits:
+        return Degrade(handler=route.degraded[0], why=fault.kind)
+    if reaction.ending is Ending.DISCARD:
+        return Discard(reason=fault.kind)
+    at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
+    if all(target.name in refusals for target in worthy):
+        at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
+        # It was in hand when the circuit opened, or was its probe. Nobody asks for it
+        # while nothing is admitted: a wake costs nothing, so its delay need not grow.
+        seen = replace(seen, parks=0)
+    return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+
+
+def _next_call(
+    route: Route,
+    seen: Seen,
+    open_now: list[Target],
+    hopeful: list[Target],
+    *,
+    roll: float,
+    budget: float,
+) -> Call | None:
+    """The next call after a fault, if there is one that the budget has the means for."""
+    another = _call_another(route, seen, open_now, roll)
+    again = _call_again(route, seen, hopeful, roll)
+    calls = (another, again)
+    name, fault = seen.tried[-1]
+    if fault.kind is Kind.POOR:
+        # The service is well, and its next answer may be good: the same target once more.
+        poor = sum(tried == name and fault.kind is Kind.POOR for tried, fault in seen.tried)
+        calls = (again if poor <= REPAIRS else None, another)
+    for call in calls:
         if call is not None and call.spends <= budget:
             return call
-    match reaction.ending:
-        case Ending.RELEASE:
-            return Release(why=fault.kind)
-        case Ending.PARK | Ending.DISCARD if reaction.degrades and route.degraded:
-            return Degrade(handler=route.degraded[0], why=fault.kind)
-        case Ending.DISCARD:
-            return Discard(reason=fault.kind)
-        case Ending.PARK:  # pragma: no branch  (closed enum)
-            at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
-            if all(target.name in refusals for target in worthy):
-                at_least_s = max(at_least_s, min(refusals[target.name] for target in worthy))
-            return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+    return None
 
 
-def _call_another(route: Route, seen: Seen, open_now: list[Target]) -> Call | None:
+def _call_another(route: Route, seen: Seen, open_now: list[Target], roll: float) -> Call | None:
     name, fault = seen.tried[-1]
-    if fault.reaction.again is Again.NEVER:
+    again = route.reaction(fault).again
+    if again is Again.NEVER:
         return None
     tried = {name for name, _ in seen.tried}
     window = next(t.context_tokens for t in route.targets if t.name == name)
-    for target in open_now:
-        if target.name in tried:
-            continue
-        if fault.reaction.again is Again.LARGER and target.context_tokens <= window:
-            continue
-        if (call := _call(target, seen, wait_s=0.0, spends=0.5)) is not None:
-            return call
-    return None
+    larger = again is Again.LARGER
+    left = [
+        target
+        for target in route.order(open_now, roll)
+        if target.name not in tried and (not larger or target.context_tokens > window)
+    ]
+    return _call_first(route, seen, left, spends=0.5)
 
 
 def _call_again(route: Route, seen: Seen, hopeful: list[Target], roll: float) -> Call | None:
     name, fault = seen.tried[-1]
     last = next((t for t in hopeful if t.name == name), None)
-    if last is None or fault.reaction.again is not Again.SAME:
+    if last is None or route.reaction(fault).again is not Again.SAME:
         return None
     wait_s = backoff_s(len(seen.tried), roll, base_s=fault.reaction.base_s, cap_s=route.retry.cap_s)
     wait_s = max(wait_s, fault.retry_after_s or 0.0)
     if wait_s > route.retry.longest_wait_s:
         return None
-    return _call(last, seen, wait_s=wait_s, spends=1.0)
+    tried = {name for name, _ in seen.tried}
+    kept_s = _kept_s(route, seen, last, [t for t in hopeful if t.name not in tried])
+    return _call(last, seen, wait_s=wait_s, spends=1.0, kept_s=kept_s)
 
 
 def _is_poison(seen: Seen) -> bool:
@@ -280,38 +395,105 @@ def _is_poison(seen: Seen) -> bool:
     return len(hung) > 1
 
 
-def _call(target: Target, seen: Seen, *, wait_s: float, spends: float) -> Call | None:
+def _call_first(route: Route, seen: Seen, left: list[Target], *, spends: float) -> Call | None:
+    """A call to the first of the targets left that has time enough."""
+    for n, target in enumerate(left):
+        kept_s = _kept_s(route, seen, target, left[n + 1 :])
+        if (call := _call(target, seen, wait_s=0.0, spends=spends, kept_s=kept_s)) is not None:
+            return call
+    return None
+
+
+def _kept_s(route: Route, seen: Seen, target: Target, coming: list[Target]) -> float:
+    """What is kept of the time left for the step after `target`, should that one hang.
+
+    As long as the next target usually takes, and the handlers; but no more than half
+    of what is left. So every step has its time, and the earlier ones have most of it.
+    """
+    if seen.left_s is None:
+        return 0.0
+    kept_s = route.handlers_s if route.degraded else 0.0
+    if len(seen.tried) + 1 < route.retry.attempts:
+        spare_s = seen.left_s - target.least_s
+        kept_s += next((t.slow_s for t in coming if t.least_s <= spare_s), 0.0)
+    return min(kept_s, seen.left_s / 2)
+
+
+def _call(
+    target: Target, seen: Seen, *, wait_s: float, spends: float, kept_s: float
+) -> Call | None:
     left_s = float("inf") if seen.left_s is None else seen.left_s - wait_s
-    bound_s = min(target.attempt_s, left_s)
-    if bound_s < min(target.min_useful_s, target.attempt_s):
+    if left_s < target.least_s:
         return None
+    bound_s = min(target.attempt_s, max(left_s - kept_s, target.least_s))
     return Call(target=target, wait_s=wait_s, bound_s=bound_s, spends=spends)
+
+
+def _worthy(route: Route, seen: Seen) -> list[Target]:
+    """The targets that may serve the job at all."""
+    floor = max(route.min_quality, seen.min_quality)
+    return [target for target in _inside(route, seen) if target.quality >= floor]
+
+
+def _inside(route: Route, seen: Seen) -> list[Target]:
+    """The targets that process within everything that the route and the job allow."""
+    targets = list(route.targets)
+    for allowed in (route.allow_geo, seen.allow_geo):
+        if allowed is not None:
+            targets = [target for target in targets if lies_within(target.places, allowed)]
+    return targets
 
 
 def _wait(
     route: Route, seen: Seen, roll: float, *, at_least_s: float, why: str
 ) -> Park | Degrade | Discard:
-    policy = seen.on_open or route.on_open
+    policy, patient_s = _policy(route, seen)
     if policy == "fail":
         return Discard(reason=why)
-    patient_s = seen.degrade_after_s if policy == "degrade_after" else None
-    if policy.startswith("degrade") and route.degraded and seen.age_s >= (patient_s or 0.0):
-        return Degrade(handler=route.degraded[0], why=why)
+    second_best = Degrade(handler=route.degraded[0], why=why) if route.degraded else None
+    degrades_in_s = patient_s - seen.age_s
+    if second_best is not None and degrades_in_s <= 0:
+        return second_best
     if seen.age_s > route.park_max_s:
-        return Discard(reason="expired")
+        return second_best or Discard(reason="expired")
     ceiling_s = min(route.park_cap_s, route.park_base_s * 2.0 ** min(seen.parks, 32))
     # Half of a park is jitter. A wait that we were told is kept whole, and has
     # its jitter on top: jobs that were refused together do not come back together.
     low_s, high_s = max(at_least_s, ceiling_s / 2), max(at_least_s * 1.25, ceiling_s)
     delay_s = min(900.0, low_s + roll * (high_s - low_s))  # the longest that SQS delays
+    if second_best is not None and degrades_in_s < delay_s:
+        delay_s = max(1.0, degrades_in_s) + roll  # its second-best answer is due by then
     if seen.left_s is not None:
-        shortest_s = min(t.min_useful_s for t in route.targets if t.quality >= seen.min_quality)
-        if delay_s > seen.left_s - shortest_s:
+        shortest_s = min(t.min_useful_s for t in _worthy(route, seen))
+        # A try that comes too late costs nothing; a second-best answer must not come so.
+        left_s = seen.left_s - (HEARD_LATE_S if second_best is not None else 0.0)
+        if delay_s > left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
-            delay_s = seen.left_s - 2 * shortest_s
+            delay_s = left_s - 2 * shortest_s
             if delay_s < 1.0:
-                return Discard(reason="expired")
+                return second_best or Discard(reason="expired")
     return Park(delay_s=delay_s, why=why)
+
+
+def _policy(route: Route, seen: Seen) -> tuple[str, float]:
+    """What becomes of a job that nothing admits, and the age from which it degrades."""
+    policy, after_s = route.on_open, route.degrade_after_s
+    if seen.on_open is not None:
+        policy, after_s = seen.on_open, seen.degrade_after_s
+    if policy == "degrade":
+        return policy, 0.0
+    return policy, (after_s or 0.0) if policy == "degrade_after" else float("inf")
+
+
+def _would_rather_wait(route: Route, seen: Seen) -> bool:
+    """Whether a job whose calls failed is to wait although a handler could answer it.
+
+    A route that says no more than `park` means jobs that were not tried.
+    """
+    policy, patient_s = _policy(route, seen)
+    if policy == "degrade_after":
+        return seen.age_s < patient_s
+    return seen.on_open in ("park", "fail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

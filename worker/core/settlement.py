@@ -7,10 +7,10 @@ Released             the delivery goes back to its queue, uncharged
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.answer import Answer
+from worker.core.answer import Answer, Usage
 from worker.core.route import Target
 
 
@@ -23,27 +23,54 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """The model call that a degraded answer cost."""
+
+    usage: Usage
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DegradedAnswer:
     """What a degraded handler gives.
 
     Attributes:
         content: Content blocks in the Converse shape.
-        quality: 0 to 1.
+        quality: 0 to 1; counts up to what the settings say of the handler.
         loses: What it lacks beside a model's answer: `freshness`, `length`, …
+        spent: What it cost, if a model was called for it.
     """
 
-    content: tuple[Mapping[str, Any], ...]
-    quality: float
+    content: tuple[Mapping[str, Any], ...] = field(repr=False)
+    quality: float = 1.0
     loses: tuple[str, ...] = ()
+    spent: Spent | None = None
+
+    @classmethod
+    def saying(
+        cls, text: str, *, quality: float = 1.0, loses: tuple[str, ...] = ()
+    ) -> "DegradedAnswer":
+        """A plain text as an answer."""
+        return cls(content=({"text": text},), quality=quality, loses=loses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degraded:
-    """A handler answered in the model's place, because of `why`."""
+    """A handler answered in the model's place, because of `why`.
+
+    Attributes:
+        why: `circuit_open`, or the kind of the last fault.
+        code: The last fault's code, "" if nothing was called.
+        notice: What an end user is told of it.
+        will_upgrade: Whether a model's answer is to replace it later.
+    """
 
     answer: DegradedAnswer
     handler: str
     why: str
+    code: str = ""
+    notice: str = ""
+    will_upgrade: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,8 @@ class Outcome(StrEnum):
     FAILURE = "failure"
     HUNG = "hung"  # a failure that was slow, too
     THROTTLED = "throttled"  # says nothing about health, only about pace
-    DENIED = "denied"  # no access or no quota left: nothing about health, and no use to go on
+    EXHAUSTED = "exhausted"  # likewise: the quota is used up for long
+    DENIED = "denied"  # no access: nothing about health, and no use to go on
     IGNORED = "ignored"  # cancelled, local, the job's own fault: says nothing at all
 
 
@@ -37,7 +38,8 @@ NEVER: Final = -inf  # one for all that wait for nothing
 SUCCESS: Final = Outcome.SUCCESS  # read at every call; through the enum that takes 70 ns
 FAILED: Final = frozenset({Outcome.FAILURE, Outcome.HUNG})
 WENT_SLOW: Final = frozenset({Outcome.SLOW, Outcome.HUNG})
-TELLS_NOTHING: Final = frozenset({Outcome.THROTTLED, Outcome.DENIED, Outcome.IGNORED})
+OF_QUOTA: Final = frozenset({Outcome.THROTTLED, Outcome.EXHAUSTED})  # for the pacer
+TELLS_NOTHING: Final = OF_QUOTA | {Outcome.DENIED, Outcome.IGNORED}
 
 
 class Slice:

@@ -38,6 +38,7 @@ class Resources:
     replies_url: str | None
     table: str
     breakers_table: str
+    cache_table: str
     bucket: str
 
 
@@ -49,7 +50,7 @@ async def create_resources(
     replies: bool = False,
     endpoint_url: str | None = None,
 ) -> Resources:
-    """Make `<name>-jobs`, `-parked`, `-dead`, `-replies`, the two tables and the bucket.
+    """Make `<name>-jobs`, `-parked`, `-dead`, `-replies`, the three tables and the bucket.
 
     What is there already is left as it is, so this may be called again.
 
@@ -80,6 +81,7 @@ async def create_resources(
     async with session.create_client("dynamodb", **where) as dynamodb:
         await _table(dynamodb, f"{name}-jobs", "job")
         await _table(dynamodb, f"{name}-breakers", "pk", "sk")
+        await _table(dynamodb, f"{name}-cache", "key")
     async with session.create_client("s3", **where) as s3:
         await _bucket(s3, f"{name}-payloads")
     return Resources(
@@ -93,6 +95,7 @@ async def create_resources(
         replies_url=replies_url,
         table=f"{name}-jobs",
         breakers_table=f"{name}-breakers",
+        cache_table=f"{name}-cache",
         bucket=f"{name}-payloads",
     )
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Final, assert_never
 
 from worker.core.envelope import parse
-from worker.core.events import DeliverySkipped
+from worker.core.events import DeliverySkipped, JobUnparked
 from worker.core.job import Job
 from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
 from worker.core.strict_json import Malformed
@@ -69,6 +69,7 @@ class Claims:
                 return None
             case Record():
                 flight.record = claimed
+                self._tell_unparked(flight, claimed)
                 return self._trip(flight, job, claimed)
             case Finished(record=record):
                 self._skip(job_id, "finished")
@@ -149,6 +150,20 @@ class Claims:
             deadline_at=deadline_at,
             attempts=record.attempts - 1,  # the claim charged one call before it was made
         )
+
+    def _tell_unparked(self, flight: Flight, record: Record) -> None:
+        """A doorbell was sent when its job was parked: so it says for how long."""
+        if flight.delivery.doorbell and record.parks:
+            parked_s = max(0.0, self._house.at() - flight.delivery.sent_at)
+            self._house.tell(
+                JobUnparked(
+                    job=record.job,
+                    route=record.route,
+                    tenant=record.tenant,
+                    parks=record.parks,
+                    parked_ms=round(parked_s * 1000),
+                )
+            )
 
     def _skip(self, job_id: str, why: str) -> None:
         self._house.tell(DeliverySkipped(job=job_id, why=why))

@@ -20,16 +20,18 @@ from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
 from worker.core.retry import RetryBudget, backoff_s
 from worker.core.route import Call, Degrade, Discard, Park, Release, Route, Target, plan
-from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
+from worker.core.settlement import Answered, Dead, Parked, Released, Settlement
 from worker.core.strict_json import Malformed
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.claims import Claims
+from worker.runtime.degrader import Degrader
 from worker.runtime.flights import Flight, Phase
 from worker.runtime.gates import Gates, Passage, Refused
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
 from worker.runtime.permits import Permits
 from worker.runtime.settler import Settler
+from worker.runtime.standby import Standby
 from worker.runtime.trip import Trip
 
 PAYLOAD_TRIES: Final = 3
@@ -50,6 +52,7 @@ class Executor:
         holds: Holds,
         permits: Permits,
         gates: Gates,
+        degrader: Degrader,
     ) -> None:
         self._house = house
         self._claims = claims
@@ -57,9 +60,15 @@ class Executor:
         self._holds = holds
         self._permits = permits
         self._gates = gates
+        self._degrader = degrader
+        self._standby = Standby(house, gates)
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
+
+    def quiet(self) -> None:
+        """The worker leaves: what only waits for its circuit is given back at once."""
+        self._standby.close()
 
     async def run(self, flight: Flight) -> None:
         """Claim, work and settle; the slot is the caller's to free."""
@@ -70,6 +79,8 @@ class Executor:
             settlement = await self._work_or_be_cut(flight, trip)
             flight.phase = Phase.SETTLING
             await self._settler.settle(flight, trip, settlement)
+            if isinstance(settlement, Answered):
+                self._degrader.afterwards(trip, settlement)
         finally:
             if self._suspect is flight:
                 self._suspect = None
@@ -99,7 +110,8 @@ class Executor:
         request = await self._request(trip, trip.job)
         if not isinstance(request, Request):
             return request
-        return await self._call_until_settled(trip, trip.job, trip.route, request)
+        trip.request = request
+        return await self._call_until_settled(flight, trip, trip.route, request)
 
     def _unfit(self, flight: Flight, trip: Trip) -> Dead | None:
         if trip.malformed is not None:
@@ -170,19 +182,18 @@ class Executor:
         return request
 
     async def _call_until_settled(
-        self, trip: Trip, job: Job, route: Route, request: Request
+        self, flight: Flight, trip: Trip, route: Route, request: Request
     ) -> Settlement:
         house = self._house
         while True:
-            budget = self._budgets.get(route.name)
-            if budget is None:
-                budget = self._budgets[route.name] = RetryBudget(route.retry)
+            budget = self._budget(route)
+            refusals = self._refusals(trip, route)
             decision = plan(
                 route,
                 trip.seen(house.at()),
                 roll=house.roll(),
                 budget=budget.tokens,
-                refusals=self._refusals(trip, route),
+                refusals=refusals,
                 suspects=self._gates.suspects(route),
             )
             match decision:
@@ -191,11 +202,14 @@ class Executor:
                     if answer is not None:
                         return Answered(answer=answer, target=decision.target)
                 case Park(delay_s=delay_s, why=why):
+                    if await self._standby.wait(flight, trip, route, refusals):
+                        continue
                     return Parked(delay_s=delay_s, why=why)
-                case Degrade(handler=name, why=why):
-                    degraded = await house.handlers[name].answer(job, request)
-                    if degraded is not None and degraded.quality >= job.min_quality:
-                        return Degraded(answer=degraded, handler=name, why=why)
+                case Degrade():
+                    is_open = all(target.name in refusals for target in route.targets)
+                    degraded = await self._degrader.step(trip, route, decision, is_open=is_open)
+                    if degraded is not None:
+                        return degraded
                     route = replace(route, degraded=route.degraded[1:])
                 case Discard(reason=reason):
                     return self._discard(trip, reason)
@@ -203,6 +217,12 @@ class Executor:
                     return Released(why=why, delay_s=self._holds.hold("local"))
                 case _:
                     assert_never(decision)
+
+    def _budget(self, route: Route) -> RetryBudget:
+        budget = self._budgets.get(route.name)
+        if budget is None:
+            budget = self._budgets[route.name] = RetryBudget(route.retry)
+        return budget
 
     def _refusals(self, trip: Trip, route: Route) -> dict[str, float]:
         """The targets that admit nothing now, and those that just refused this very job."""
@@ -236,6 +256,8 @@ class Executor:
         answer = await self._call(trip, call, request, passage)
         if answer is not None:
             budget.earn()
+            if call.target.name not in {name for name, _ in trip.tried}:
+                budget.give_back(call.spends)  # it was worth it: the next job shall have it too
         return answer
 
     async def _call(
@@ -245,6 +267,7 @@ class Executor:
         bound_s = call.bound_s if passage.probe_s is None else min(call.bound_s, passage.probe_s)
         started = loop.time()
         said = heard(Vote.IGNORE, slow=False, answered=False)  # unless we hear better
+        retry_after_s: float | None = None
         try:
             outcome = await self._house.model.call(
                 target,
@@ -258,6 +281,7 @@ class Executor:
             if isinstance(outcome, Fault):
                 outcome = self._in_the_light_of_others(trip, target, outcome, now)
                 said = heard(outcome.reaction.vote, slow=slow, answered=outcome.http is not None)
+                retry_after_s = outcome.retry_after_s
                 if bound_s < call.bound_s and outcome.kind is Kind.TIMED_OUT:
                     # That a probe's short limit fired says nothing about the job.
                     outcome = replace(outcome, kind=Kind.UNAVAILABLE)
@@ -265,8 +289,9 @@ class Executor:
                 said = heard(Vote.OK, slow=slow, answered=True)
                 self._mass_death.served(target.name, now)
                 self._holds.lift("local")
+                outcome = trip.judge(outcome)
         finally:
-            self._gates.settle(passage, *said)
+            self._gates.settle(passage, *said, retry_after_s=retry_after_s)
         row = trip.came_back(target, outcome, now - started, circuit=passage.state)
         self._house.tell(
             AttemptMade(

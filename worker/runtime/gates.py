@@ -1,5 +1,6 @@
 """The gates of one process: a call goes out through two, its endpoint's and its target's.
 
+Before them it waits for its turn, where its quota bucket is paced (`paces.py`).
 Passing costs no I/O. The one exception is a probe: while the fleet lets nothing else
 out, a call needs a ticket, and that is a write. Decisions are `core/gate.py`'s; here
 they are put together, and what was heard of a call is told to both gates.
@@ -10,14 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from worker.core.breaker import Permit, Refusal
+from worker.core.breaker import FULL_RETRY_S, Permit, Refusal
 from worker.core.events import BreakerMoved
 from worker.core.gate import ASK_AGAIN_S, Gate, NeedsTicket
+from worker.core.pacer import PacePolicy, Pacer
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route, Target
 from worker.core.verdict import Mode, State
-from worker.core.window import FAILED, TELLS_NOTHING, Outcome
+from worker.core.window import FAILED, OF_QUOTA, SUCCESS, TELLS_NOTHING, Outcome
 from worker.ports import Tell
+from worker.runtime.paces import Paces, bucket_of
 
 FULL_WAIT_S: Final = 5.0  # a job in hand holds a slot anyway: rather wait a little than park
 LAPSE_MARGIN_S: Final = 60.0
@@ -65,6 +68,7 @@ class Passage:
         since: When it was given, on the loop's clock.
     """
 
+    target: str
     leaves: tuple[Leave, Leave]
     probe_s: float | None
     state: State
@@ -94,6 +98,7 @@ class Gates:
         slots: How many calls it makes at a time, at most.
         targets: Every target of every route.
         policies: By target; an endpoint has the mildest of its targets' policies.
+        pacing: Of all quota buckets.
         tell: Who wants to know.
         now: The loop's time.
     """
@@ -105,6 +110,7 @@ class Gates:
         slots: int,
         targets: Iterable[Target],
         policies: Mapping[str, BreakerPolicy],
+        pacing: PacePolicy | None = None,
         tell: Tell,
         now: float,
     ) -> None:
@@ -116,6 +122,7 @@ class Gates:
         self._claiming: set[str] = set()
         self._waiting: list[asyncio.Future[None]] = []
         self._out: set[Passage] = set()
+        targets = tuple(targets)
         for target in targets:
             policy = policies.get(target.name) or BreakerPolicy()
             for name in (target.name, endpoint_of(target)):
@@ -130,6 +137,14 @@ class Gates:
                     lapse_s=target.attempt_s + LAPSE_MARGIN_S,
                     now=now,
                 )
+        self.paces = Paces(
+            worker=worker,
+            targets=targets,
+            policy=pacing or PacePolicy(),
+            breakers={target.name: self._gates[target.name].local for target in targets},
+            tell=tell,
+        )
+        self._pacer_of = self.paces.of
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(self._gates.values())
@@ -142,23 +157,32 @@ class Gates:
     # --- one call --------------------------------------------------------------
 
     async def enter(self, target: Target) -> Passage:
-        """Ask for leave to make one call.
+        """Ask for leave to make one call, and wait for its turn where the bucket is paced.
 
         Where only the number of calls in flight stands against it, waits up to
         `FULL_WAIT_S` seconds for one of them to end.
 
         Raises:
-            Refused: One of the two gates gave no leave.
+            Refused: One of the two gates gave no leave, or the turn would come too late.
         """
         loop = asyncio.get_running_loop()
+        pacer = self._pacer_of[target.name]
+        if pacer.paced and (refusal := await self.paces.turn(pacer)) is not None:
+            raise Refused(pacer.bucket, refusal)
         patient_until = loop.time() + FULL_WAIT_S
         while True:
             try:
+                if pacer.paced:
+                    self._join(pacer, loop.time())
                 return await self._try(target)
             except Refused as refused:
                 if refused.refusal.why != "full" or loop.time() >= patient_until:
                     raise
                 await self._change(min(refused.refusal.until, patient_until))
+
+    def _join(self, pacer: Pacer, now: float) -> None:
+        if not self.paces.joins(pacer, now):
+            raise Refused(pacer.bucket, Refusal("full", now + FULL_RETRY_S))
 
     async def _try(self, target: Target) -> Passage:
         endpoint, own = self._pair(target)
@@ -174,6 +198,7 @@ class Gates:
             raise
         probing = [leave for leave in (first, second) if self._is_probe(leave)]
         passage = Passage(
+            target=target.name,
             leaves=(first, second),
             probe_s=min((leave.gate.policy.probe_s for leave in probing), default=None),
             state=State.HALF_OPEN if probing else own.verdict.state,
@@ -214,12 +239,22 @@ class Gates:
             return True
         return leave.gate.local.is_probe(leave.permit)
 
-    def settle(self, passage: Passage, target: Outcome, endpoint: Outcome) -> None:
-        """Tell both gates how the call went."""
+    def settle(
+        self,
+        passage: Passage,
+        target: Outcome,
+        endpoint: Outcome,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Tell both gates how the call went, and the pacer if it was about the quota."""
         self._out.discard(passage)
         first, second = passage.leaves
         self._settle(first, endpoint)
         self._settle(second, target)
+        if target is not SUCCESS and target in OF_QUOTA:
+            pacer = self.paces.of[passage.target]
+            self.paces.heard(pacer, target, passage.since, retry_after_s)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             if not one.done():
@@ -256,7 +291,11 @@ class Gates:
         """The targets that admit nothing now, with the seconds until it is worth asking again."""
         now = asyncio.get_running_loop().time()
         found: dict[str, float] = {}
+        alone = len({bucket_of(target) for target in route.targets}) == 1
         for target in route.targets:
+            waits = self.paces.refusal(target, now, alone=alone)
+            if waits is not None:
+                found[target.name] = waits.until - now
             for gate in self._pair(target):
                 refusal = gate.refusal(now)
                 if refusal is not None and refusal.why != "full":
@@ -270,17 +309,16 @@ class Gates:
         As many as there are slots, if one of the routes does not wait for its circuit.
         """
         now = asyncio.get_running_loop().time()
-        found = 0
         targets: dict[str, Target] = {}
         for route in routes:
-            if route.on_open != "park" or route.degraded:
+            if route.on_open == "fail" or route.degraded:
                 return self._slots
             targets |= {target.name: target for target in route.targets}
-        for target in targets.values():
-            found += min(gate.room(now) + gate.local.in_flight for gate in self._pair(target))
-            if found >= self._slots:
-                return self._slots
-        return found
+        rooms = {
+            target.name: min(gate.room(now) + gate.local.in_flight for gate in self._pair(target))
+            for target in targets.values()
+        }
+        return min(self._slots, self.paces.capacity(rooms, now))
 
     def overhang(self, routes: Iterable[Route]) -> int:
         """Calls for these routes that hang since before their circuit moved.
@@ -295,6 +333,13 @@ class Gates:
             and passage.generation != gate.local.generation
             and now - passage.since >= gate.policy.stuck_s
             for passage, gate in own
+        )
+
+    def held_for_all(self, route: Route) -> bool:
+        """Whether no other process could serve this route either, as far as we know."""
+        now = asyncio.get_running_loop().time()
+        return all(
+            any(gate.held_for_all(now) for gate in self._pair(target)) for target in route.targets
         )
 
     def suspects(self, route: Route) -> frozenset[str]:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.job import Limits
+from worker.core.pacer import PacePolicy
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.ports import (
     BreakerStore,
-    DegradedHandler,
+    Handler,
     Ledger,
     Model,
     Payloads,
@@ -42,6 +43,7 @@ class Rules:
         linger_s: The longest wait for a fuller batch.
         grace_s: How long a drain may last.
         policies: The breakers' policies by target; the default one where none is named.
+        pacing: The policy of every quota bucket.
         crashes_max: A job that crashed this often is discarded.
         inline_bytes: Larger results go to the payload store.
     """
@@ -60,6 +62,7 @@ class Rules:
     crashes_max: int = 3
     inline_bytes: int = 8192
     policies: Mapping[str, BreakerPolicy] = field(default_factory=dict)
+    pacing: PacePolicy = field(default_factory=PacePolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,4 +83,4 @@ class House:
     breakers: BreakerStore | None = None  # without it, every process decides alone
     protection: Protection | None = None
     replies: Mapping[str, Queue] = field(default_factory=dict)
-    handlers: Mapping[str, DegradedHandler] = field(default_factory=dict)
+    handlers: Mapping[str, Handler] = field(default_factory=dict)

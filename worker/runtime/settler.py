@@ -13,11 +13,12 @@ from typing import Any, Final, assert_never
 
 import orjson
 
+from worker.core.answer import Usage
 from worker.core.events import DeliverySkipped, JobSettled, StoreFailed
 from worker.core.fault import fingerprint, normalised
 from worker.core.job import Job
 from worker.core.ledger import Ending, Record, Stale, State, with_history
-from worker.core.result import Run, build, cost_usd
+from worker.core.result import Run, build, cost_usd, spent_by
 from worker.core.retry import backoff_s
 from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
 from worker.ports import PayloadMissing, Unavailable
@@ -111,6 +112,10 @@ class Settler:
             attempts=(*record.history, *trip.history),
             attempts_total=trip.attempts,
             deadline_at=trip.deadline_at,
+            handler_ms=_ms(trip.handler_s),
+            requested=max((t.quality for t in trip.route.targets), default=0.0)
+            if trip.route
+            else 0.0,
         )
         return orjson.dumps(build(ended, trip.job, run))
 
@@ -245,7 +250,10 @@ class Settler:
     def _report(self, trip: Trip, settlement: Settlement, record: Record) -> None:
         at = self._house.at()
         answered = settlement if isinstance(settlement, Answered) else None
-        usage = answered.answer.usage if answered else None
+        usage, target = Usage(), None
+        if not isinstance(settlement, Parked | Released):
+            usage, target = spent_by(settlement)
+        called = trip.history[-1].target if trip.history else ""
         self._house.tell(
             JobSettled(
                 job=record.job,
@@ -253,7 +261,7 @@ class Settler:
                 reason=_why(settlement),
                 route=record.route,
                 tenant=record.tenant,
-                target=trip.history[-1].target if trip.history else "",
+                target=target.name if target and target.name else called,
                 attempts=record.attempts,
                 parks=record.parks,
                 interruptions=record.interruptions,
@@ -262,9 +270,9 @@ class Settler:
                 waited_ms=_ms(trip.started_at - record.sent_at),
                 worked_ms=_ms(at - trip.started_at),
                 model_ms=trip.model_ms,
-                input_tokens=usage.input if usage else 0,
-                output_tokens=usage.output if usage else 0,
-                cost_usd=cost_usd(usage, answered.target) if usage and answered else 0.0,
+                input_tokens=usage.input,
+                output_tokens=usage.output,
+                cost_usd=cost_usd(usage, target) if target else 0.0,
                 blocked=answered.answer.blocked if answered else False,
                 fingerprint=record.fingerprint,
             )

@@ -18,6 +18,7 @@ from worker.core.events import DrainEnded, DrainStarted, FlightFailed, WorkerSta
 from worker.core.verdict import State
 from worker.runtime.acks import Acks
 from worker.runtime.claims import Claims
+from worker.runtime.degrader import Degrader
 from worker.runtime.executor import Executor
 from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.gates import Gates
@@ -65,6 +66,7 @@ class Supervisor:
             slots=rules.slots,
             targets=[target for route in rules.routes.values() for target in route.targets],
             policies=rules.policies,
+            pacing=rules.pacing,
             tell=house.tell,
             now=asyncio.get_running_loop().time(),
         )
@@ -81,6 +83,7 @@ class Supervisor:
             else None
         )
         settler = Settler(house, self._acks)
+        self._degrader = Degrader(house, stop=stop)
         self._executor = Executor(
             house,
             claims=Claims(house, flights=self.flights, settler=settler, holds=self._holds),
@@ -88,6 +91,7 @@ class Supervisor:
             holds=self._holds,
             permits=self._permits,
             gates=self.gates,
+            degrader=self._degrader,
         )
         self._scale_in = (
             ScaleIn(house, house.protection, self.flights) if house.protection else None
@@ -103,6 +107,11 @@ class Supervisor:
     def sync_age_s(self) -> float:
         """Since the fleet's verdicts were last read, in seconds; 0 if there is no fleet."""
         return 0.0 if self.syncer is None else self.syncer.age_s
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """The pace of each quota bucket that has one, in calls per second."""
+        return self.gates.paces.per_s(asyncio.get_running_loop().time())
 
     async def run(self) -> Drain:
         """Settle jobs until the stop, then let those in hand finish."""
@@ -123,7 +132,10 @@ class Supervisor:
             services.append(self._scale_in.run)
         async with asyncio.TaskGroup() as outer:
             running = [outer.create_task(_serve(service)) for service in services]
-            drain = await self._serve_lanes()
+            try:
+                drain = await self._serve_lanes()
+            finally:
+                await self._degrader.close()
             for task in running:
                 task.cancel()
         return drain
@@ -197,6 +209,7 @@ class Supervisor:
     def _quiet(self) -> None:
         rules = self._house.rules
         self._permits.close()
+        self._executor.quiet()
         self._house.tell(
             DrainStarted(worker=rules.worker, in_flight=len(self.flights), grace_s=rules.grace_s)
         )

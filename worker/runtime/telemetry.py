@@ -24,13 +24,19 @@ from worker.core.events import (
     AttemptMade,
     BreakerMoved,
     BreakersBlind,
+    CacheFilled,
+    CacheRead,
     CallRefused,
     DeliverySkipped,
     Event,
     FaultUnknown,
     FlightFailed,
+    HandlerAsked,
+    HandlerMoved,
+    HandlerUntaught,
     IntakeHeld,
     LeaseLost,
+    PaceChanged,
     StoreFailed,
 )
 from worker.core.measures import Measurement, Metrics, Names, Series, measure
@@ -41,12 +47,18 @@ LEVELS: Final[Mapping[type[Event], str]] = MappingProxyType(
         AttemptMade: "debug",
         CallRefused: "debug",
         DeliverySkipped: "debug",
+        HandlerAsked: "debug",
+        CacheRead: "debug",
+        CacheFilled: "debug",
         BreakerMoved: "warning",
         BreakersBlind: "warning",
+        HandlerMoved: "warning",
+        HandlerUntaught: "warning",
         FaultUnknown: "warning",
         LeaseLost: "warning",
         FlightFailed: "error",
         IntakeHeld: "warning",
+        PaceChanged: "warning",
         StoreFailed: "warning",
     }
 )
@@ -55,6 +67,7 @@ EVENTS: Final[tuple[type[Event], ...]] = get_args(Event)
 _FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in EVENTS}
 
 Flush = Callable[[Sequence[Series], float], None]
+Gauge = Callable[[], float | Mapping[str, float]]  # one number, or one for each label
 
 
 class Line(Protocol):
@@ -75,7 +88,7 @@ class Telemetry:
         flush: Flush,
         level: str = "info",
         flush_s: float = 10.0,
-        gauges: Mapping[str, Callable[[], float]] = MappingProxyType({}),
+        gauges: Mapping[str, Gauge] = MappingProxyType({}),
         file: BinaryIO | None = None,
         at: Callable[[], float] = time.time,
     ) -> None:
@@ -129,7 +142,10 @@ class Telemetry:
         try:
             self._metrics.add(Measurement("Heartbeat", 1))
             for name, read in self._gauges.items():
-                self._metrics.add(Measurement(name, read()))
+                found = read()
+                labelled = found if isinstance(found, Mapping) else {"": found}
+                for label, value in labelled.items():
+                    self._metrics.add(Measurement(name, value, label))
             if lost:
                 self._metrics.add(Measurement("TelemetryLost", lost))
             self._flush(self._metrics.take(), self._at())

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
 from worker.core.fault import Billed, Fault
-from worker.core.job import Job
+from worker.core.geo import lies_within
+from worker.core.job import Job, Request
 from worker.core.ledger import Attempt, Record
 from worker.core.route import Route, Seen, Target
 from worker.core.strict_json import Malformed
@@ -27,6 +28,8 @@ class Trip:
         tried: Every call of this run that brought a fault.
         attempts: Charged calls over the job's whole life.
         ran: Whether work on it began: an outcome then clears it of earlier crashes.
+        request: What is asked, once it is here.
+        handler_s: Waited for degraded handlers, in seconds.
         payload_bytes: Held for a payload that was fetched.
         refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
     """
@@ -43,8 +46,25 @@ class Trip:
     backoff_s: float = 0.0
     model_ms: int = 0
     ran: bool = False
+    request: Request | None = field(default=None, repr=False)
+    handler_s: float = 0.0
     payload_bytes: int = 0
     refused: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def floor(self) -> float:
+        """No answer below this quality: by the job's own word, and its route's."""
+        own = self.job.min_quality if self.job else 0.0
+        return max(own, self.route.min_quality if self.route else 0.0)
+
+    def may_go_to(self, target: Target) -> bool:
+        """Whether the job and its route both allow all places of a target."""
+        borders = [setter.allow_geo for setter in (self.job, self.route) if setter is not None]
+        return all(allowed is None or lies_within(target.places, allowed) for allowed in borders)
+
+    def judge(self, answer: Answer) -> Answer | Fault:
+        """The answer, or the fault that it is by the rules of the route."""
+        return self.route.accept.judge(answer) if self.route else answer
 
     def seen(self, at: float) -> Seen:
         """What `plan` needs to know, `at` seconds since 1970."""
@@ -54,7 +74,8 @@ class Trip:
             parks=self.record.parks,
             age_s=max(0.0, at - self.record.sent_at),
             left_s=None if self.deadline_at is None else self.deadline_at - at,
-            min_quality=self.job.min_quality if self.job else 0.0,
+            min_quality=self.floor,
+            allow_geo=self.job.allow_geo if self.job else None,
             on_open=self.job.on_open if self.job else None,
             degrade_after_s=self.job.degrade_after_s if self.job else None,
         )

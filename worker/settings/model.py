@@ -8,17 +8,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.core.degrade import HandlerSpec
 from worker.core.job import Limits
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route, Target
 from worker.settings.knobs import (
     MIB,
     BreakerSettings,
+    CacheSettings,
+    HandlerSettings,
     Lane,
     LaneSettings,
     LedgerSettings,
     MetricsSettings,
     Name,
+    PacingSettings,
     PayloadSettings,
     QueueSettings,
     QueueUrl,
@@ -59,7 +63,11 @@ class Shape(BaseSettings):
     """Further models, by name."""
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     """Plans, by name; without any, `default` tries every target in order."""
+    degraded: dict[Name, HandlerSettings] = Field(default_factory=dict)
+    """Handlers of second-best answers, by name; see docs/degraded.md."""
+    cache: CacheSettings = CacheSettings()
     breaker: BreakerSettings = BreakerSettings()
+    pacing: PacingSettings = PacingSettings()
     ledger: LedgerSettings = LedgerSettings()
     payloads: PayloadSettings = PayloadSettings()
     replies: dict[Name, QueueUrl] = Field(default_factory=dict)
@@ -107,8 +115,17 @@ class Shape(BaseSettings):
         return {
             name: Route(
                 name=name,
-                targets=tuple(targets[t] for t in r.targets),
-                on_open=r.on_open,
+                targets=tuple(targets[t] for t in r.target_names()),
+                groups=tuple(tuple(weight for _, weight in group) for group in r.groups()),
+                degraded=r.degraded,
+                handlers_s=sum(self.degraded[name].limit_s for name in r.degraded),
+                accept=r.accept.rules(),
+                on_fault=r.on_fault,
+                min_quality=r.min_quality,
+                allow_geo=frozenset(r.allow_geo) or None,
+                on_open=r.on_open.partition(":")[0],
+                degrade_after_s=float(r.on_open.partition(":")[2] or 0) or None,
+                notice=r.notice,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,
                 park_cap_s=r.park_cap_s,
@@ -117,6 +134,12 @@ class Shape(BaseSettings):
             )
             for name, r in self.routes.items()
         }
+
+    def all_handlers(self) -> tuple[HandlerSpec, ...]:
+        """Every degraded handler that a route names."""
+        used = {name for route in self.routes.values() for name in route.degraded}
+        targets = self.all_targets()
+        return tuple(h.spec(name, targets) for name, h in self.degraded.items() if name in used)
 
     def all_lanes(self) -> tuple[Lane, ...]:
         """Every lane; without `lanes`, the one that `queue` describes."""
@@ -184,6 +207,12 @@ class Shape(BaseSettings):
     def breakers_table(self) -> str:
         """The table that the fleet shares its circuits in."""
         return self.breaker.table or f"{self.service}-breakers"
+
+    @property
+    def cache_table(self) -> str | None:
+        """The table of the caches; None if no route has one."""
+        used = any(spec.kind == "cache" for spec in self.all_handlers())
+        return (self.cache.table or f"{self.service}-cache") if used else None
 
     @property
     def ledger_table(self) -> str:

@@ -1,8 +1,10 @@
 """Rules about who names whom: queues, models, targets, routes and lanes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
+from worker.core.degrade import HandlerKind
 from worker.settings.fields import variable
 from worker.settings.knobs import Lane
 from worker.settings.model import DEFAULT, Shape
@@ -45,21 +47,122 @@ def _target_names_are_unique(s: Shape) -> Iterator[Problem]:
 def _routes_name_known_targets(s: Shape) -> Iterator[Problem]:
     known = {*s.targets, *((DEFAULT,) if s.model else ())}
     for name, route in s.routes.items():
-        unknown = sorted(set(route.targets) - known)
+        named = route.target_names()
+        unknown = sorted(set(named) - known)
         at = variable("routes", name, "targets")
         if unknown:
             yield Problem(
                 wrong=f"route `{name}` names targets that do not exist: {', '.join(unknown)}.",
-                facts=((at, ", ".join(route.targets)), ("known targets", listed(known))),
+                facts=((at, ", ".join(named)), ("known targets", listed(known))),
                 advice="Its jobs would have nowhere to go. Name one of the known targets, or add "
                 f"[targets.{unknown[0]}].",
             )
-        if len(set(route.targets)) < len(route.targets):
+        if len(set(named)) < len(named):
             yield Problem(
                 wrong=f"route `{name}` names a target twice.",
-                facts=((at, ", ".join(route.targets)),),
+                facts=((at, ", ".join(named)),),
                 advice="A fallback to the same target is none. Name each target once.",
             )
+
+
+def _targets_that_share_have_a_weight(s: Shape) -> Iterator[Problem]:
+    for name, route in s.routes.items():
+        for group in route.groups():
+            for target in (target for target, weight in group if weight == 0):
+                yield Problem(
+                    wrong=f"route `{name}` gives target `{target}` the weight 0.",
+                    facts=((variable("routes", name, "targets"), ", ".join(route.targets)),),
+                    advice="It would never be drawn, not even when the others of its step are out "
+                    "of service. Give it a weight above 0, make it a later step (`a, b` and not "
+                    "`a | b`), or leave it out.",
+                )
+
+
+def _routes_name_known_handlers(s: Shape) -> Iterator[Problem]:
+    for name, route in s.routes.items():
+        at = variable("routes", name, "degraded")
+        if unknown := sorted(set(route.degraded) - set(s.degraded)):
+            yield Problem(
+                wrong=f"route `{name}` names degraded handlers that do not exist: "
+                f"{', '.join(unknown)}.",
+                facts=((at, ", ".join(route.degraded)), ("known handlers", listed(s.degraded))),
+                advice=f"Name one of the known handlers, or add [degraded.{unknown[0]}].",
+            )
+        if len(set(route.degraded)) < len(route.degraded):
+            yield Problem(
+                wrong=f"route `{name}` names a degraded handler twice.",
+                facts=((at, ", ".join(route.degraded)),),
+                advice="What had no answer the first time has none the second. Name each once.",
+            )
+        if route.on_open.startswith("degrade") and not route.degraded:
+            yield Problem(
+                wrong=f"route `{name}` is to degrade, and names no handler.",
+                facts=((variable("routes", name, "on_open"), route.on_open), (at, "none")),
+                advice="Its jobs would be parked all the same. Name handlers in `degraded`, or "
+                "set `on_open` to park.",
+            )
+    used = {name for route in s.routes.values() for name in route.degraded}
+    if unused := sorted(set(s.degraded) - used):
+        yield Problem(
+            wrong=f"no route names the degraded handler {', '.join(unused)}.",
+            advice="A handler acts only where a route names it. Add it to `degraded` of a route, "
+            "or remove it.",
+            fatal=False,
+        )
+
+
+def _handlers_have_what_their_kind_needs(s: Shape) -> Iterator[Problem]:
+    for name, handler in s.degraded.items():
+        own = _OF_KIND[handler.kind]
+        if "file" in own and not handler.file:
+            yield Problem(
+                wrong=f"the degraded handler `{name}` has no rules.",
+                facts=((variable("degraded", name, "kind"), handler.kind),),
+                advice=f"Set {variable('degraded', name, 'file')} to the file that they are in.",
+            )
+        every = {field for fields in _OF_KIND.values() for field in fields}
+        if strange := sorted((handler.model_fields_set & every) - own):
+            yield Problem(
+                wrong=f"the degraded handler `{name}` has settings of another kind.",
+                facts=(
+                    (variable("degraded", name, "kind"), handler.kind),
+                    *((variable("degraded", name, field), "set") for field in strange),
+                ),
+                advice="They would have no effect. Correct `kind`, or remove them.",
+            )
+
+
+def _summaries_have_targets_of_their_own(s: Shape) -> Iterator[Problem]:
+    known = {*s.targets, *((DEFAULT,) if s.model else ())}
+    for name, handler in s.degraded.items():
+        at = variable("degraded", name, "target")
+        if handler.kind != "summary":
+            continue
+        if handler.target not in known:
+            yield Problem(
+                wrong=f"the degraded handler `{name}` has nobody to ask.",
+                facts=((at, handler.target or "unset"), ("known targets", listed(known))),
+                advice="Name a target under [targets] that no route names: a cheap one, with a "
+                "small `max_tokens`.",
+            )
+        routes = [r for r, route in s.routes.items() if handler.target in route.target_names()]
+        if routes:
+            yield Problem(
+                wrong=f"the degraded handler `{name}` asks a target of route {listed(routes)}.",
+                facts=((at, str(handler.target)),),
+                advice="Its calls would go past that target's circuit while it is open. Give the "
+                "summary a target of its own, in another Region or of another model.",
+            )
+
+
+_OF_KIND: Final[Mapping[HandlerKind, frozenset[str]]] = MappingProxyType(
+    {
+        "rules": frozenset({"file"}),
+        "cache": frozenset({"ttl_s", "stale_s", "entry_bytes_max"}),
+        "summary": frozenset({"target"}),
+        "plugin": frozenset({"use"}),
+    }
+)
 
 
 def _lanes_and_routes_agree(s: Shape) -> Iterator[Problem]:
@@ -150,6 +253,10 @@ NAMED: Final[tuple[_Rule, ...]] = (
     _a_model_is_named,
     _target_names_are_unique,
     _routes_name_known_targets,
+    _targets_that_share_have_a_weight,
+    _routes_name_known_handlers,
+    _handlers_have_what_their_kind_needs,
+    _summaries_have_targets_of_their_own,
     _lanes_and_routes_agree,
     _there_is_a_default_route,
 )

@@ -11,6 +11,7 @@ from worker.settings.fields import variable
 from worker.settings.knobs import DAY_S, MIB, TargetSettings
 from worker.settings.model import Shape
 from worker.settings.names import BUILT, NAMED
+from worker.settings.plans import Plans, findings
 from worker.settings.problem import Problem, listed
 
 LEASE_USUAL_S: Final = 10.0
@@ -140,6 +141,20 @@ def _a_circuit_can_close_again(s: Shape) -> Iterator[Problem]:
         )
 
 
+def _a_quarantine_can_grow(s: Shape) -> Iterator[Problem]:
+    p = s.pacing
+    if p.quarantine_s > p.quarantine_max_s:
+        yield Problem(
+            wrong="the first quarantine of a quota is longer than the longest.",
+            facts=(
+                (variable("pacing", "quarantine_s"), _is(p.quarantine_s)),
+                (variable("pacing", "quarantine_max_s"), _is(p.quarantine_max_s)),
+            ),
+            advice="Raise the second, or lower the first: a quota that is back is found at the end "
+            "of one.",
+        )
+
+
 def _attempts_grow(s: Shape) -> Iterator[Problem]:
     if s.retry.attempts_max < s.retry.attempts:
         yield Problem(
@@ -191,26 +206,15 @@ def _buckets_need_claim_checks(s: Shape) -> Iterator[Problem]:
         )
 
 
-def _deadlines_leave_time_for_a_call(s: Shape) -> Iterator[Problem]:
-    for name, route in s.all_routes().items():
-        if route.deadline_s is None:
-            continue
-        at = variable("routes", name, "deadline_s")
-        shortest_s = min(t.min_useful_s for t in route.targets)
-        before_s = sum(t.attempt_s for t in route.targets[:-1])
-        if route.deadline_s <= shortest_s:
-            yield Problem(
-                wrong=f"route `{name}`: every job expires before its first call.",
-                facts=((at, _is(route.deadline_s)), ("shortest useful call", _is(shortest_s))),
-                advice="Raise the deadline, or lower `min_useful_s` of a target.",
-            )
-        elif before_s and before_s + route.targets[-1].min_useful_s >= route.deadline_s:
-            yield Problem(
-                wrong=f"route `{name}`: its last target cannot be reached within the deadline.",
-                facts=((at, _is(route.deadline_s)), ("targets before the last", _is(before_s))),
-                advice="If the first ones hang, the job expires without a try at the last. Raise "
-                "the deadline, or lower `attempt_s` of the first ones.",
-            )
+def _plans_hold(s: Shape) -> Iterator[Problem]:
+    targets = s.all_targets()
+    yield from findings(
+        Plans(
+            routes=s.all_routes(),
+            targets={name: targets[name] for name in s.targets},
+            handlers={name: h.spec(name, targets) for name, h in s.degraded.items()},
+        )
+    )
 
 
 _Rule = Callable[[Shape], Iterator[Problem]]
@@ -221,9 +225,10 @@ _ALWAYS: Final[tuple[_Rule, ...]] = (
     _timers_lie_within_the_call,
     _a_job_ends_within_its_longest_lease,
     _a_circuit_can_close_again,
+    _a_quarantine_can_grow,
     _attempts_grow,
     _parks_grow,
     _a_record_outlives_its_duplicates,
     _buckets_need_claim_checks,
 )
-_BUILT: Final[tuple[_Rule, ...]] = (_deadlines_leave_time_for_a_call,)
+_BUILT: Final[tuple[_Rule, ...]] = (_plans_hold,)

@@ -1,27 +1,33 @@
-"""The long simulations: `python -m worker.sim fleet | outages | cost`.
+"""The long simulations: `python -m worker.sim fleet | outages | cost | parking | throttle`.
 
-They print tables for `docs/breaker.md`, and exit 1 if something was not kept.
+They print tables for `docs/breaker.md`, `docs/parking.md` and `docs/pacing.md`, and exit 1 if
+something was not kept.
 """
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 from worker.sim.experiments import FULL, Cost, Finding, cost
 from worker.sim.outages import Measured, Outage
+from worker.sim.parking import CALM, RECOVERIES, SIX_HOURS, findings, recoveries, recovery
+from worker.sim.parking import measured as parked
 from worker.sim.scenarios import SCENARIOS, Scenario
+from worker.sim.throttle import STORMS, Found, Storm, measured
 
 GOODPUT_MIN = 0.97
 FLEETS = (10, 1_000, 10_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the three."""
+    """Run one of the five."""
     parser = argparse.ArgumentParser(prog="python -m worker.sim", description=__doc__)
-    parser.add_argument("what", choices=("fleet", "outages", "cost"))
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each outage")
+    parser.add_argument("what", choices=("fleet", "outages", "cost", "parking", "throttle"))
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each outage or storm")
     parser.add_argument("--only", default="", help="names of outages, with commas between them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
@@ -30,17 +36,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fleet(pool)
         if given.what == "cost":
             return _cost(pool)
+        if given.what == "parking":
+            return _parking(pool)
+        if given.what == "throttle":
+            return _throttle(pool, given.seeds)
         return _outages(pool, given.seeds, frozenset(filter(None, given.only.split(","))))
 
 
 def _fleet(pool: ProcessPoolExecutor) -> int:
+    return _table(pool.map(_finding, range(len(FULL))))
+
+
+def _table(rows: Iterable[Finding]) -> int:
     print("| Experiment | Wanted | Measured | |\n| --- | --- | --- | --- |")
     kept = True
-    for found in pool.map(_finding, range(len(FULL))):
+    for found in rows:
         kept &= found.kept
         mark = "kept" if found.kept else "**missed**"
         print(f"| {found.name} | {found.wanted} | {found.measured} | {mark} |", flush=True)
     return 0 if kept else 1
+
+
+def _parking(pool: ProcessPoolExecutor) -> int:
+    long, calm = pool.submit(parked, SIX_HOURS), pool.submit(parked, CALM)
+    short = pool.map(recovery, range(1, RECOVERIES + 1))
+    last = recoveries(list(short))
+    return _table((*findings(SIX_HOURS, long.result(), calm.result()), last))
 
 
 def _finding(number: int) -> Finding:
@@ -66,6 +87,44 @@ def _row(one: Cost) -> str:
         f"{one.reads_open:,.1f}",
         f"{one.writes_open:.1f}",
         f"{one.usd_an_hour_open:.2f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _throttle(pool: ProcessPoolExecutor, seeds: int) -> int:
+    storms = [replace(storm, seed=seed) for storm in STORMS for seed in range(1, seeds + 1)]
+    print(
+        "| Workers x slots | Allowed, calls/s | Offered, jobs/s | Burst, s | Used | Throttled "
+        "| Circuits opened | Dead letters | Parks per answer | Doubled quota found, s | |\n"
+        + "| --- " * 11
+        + "|"
+    )
+    kept = True
+    runs: list[Found] = []
+    for found in pool.map(measured, storms):
+        runs.append(found)
+        kept &= found.kept or not found.storm.promised
+        if len(runs) == seeds:
+            print(_storm_line(runs), flush=True)
+            runs.clear()
+    return 0 if kept else 1
+
+
+def _storm_line(runs: Sequence[Found]) -> str:
+    storm: Storm = runs[0].storm
+    mark = "kept" if all(run.kept for run in runs) else "**missed**"
+    cells = (
+        f"{storm.workers} x {storm.slots}",
+        f"{storm.per_s:g}",
+        f"{storm.offered_per_s:g}",
+        f"{storm.burst_s:g}",
+        _range([run.used for run in runs]),
+        _range([run.throttled for run in runs]),
+        _range([run.opens for run in runs]),
+        _range([run.dead for run in runs]),
+        _range([run.parks for run in runs]),
+        _range([math.inf if run.found_s is None else run.found_s for run in runs]),
+        mark if storm.promised else "not promised",
     )
     return f"| {' | '.join(cells)} |"
 

@@ -12,6 +12,7 @@ from worker.core.events import Event
 from worker.core.job import PayloadRef
 from worker.ports import PayloadMissing
 from worker.sim.breakers import BreakersHandle, MemoryBreakers
+from worker.sim.cache import CacheHandle, MemoryCache
 from worker.sim.clock import wall_clock
 from worker.sim.ledger import LedgerHandle, MemoryLedger
 from worker.sim.model import ModelCall, ModelHandle, Reply, ScriptedModel, always, answer, in_turn
@@ -20,10 +21,12 @@ from worker.sim.wire import Call, Mishap, Wire
 
 __all__ = [
     "BreakersHandle",
+    "CacheHandle",
     "Call",
     "Depth",
     "LedgerHandle",
     "MemoryBreakers",
+    "MemoryCache",
     "MemoryLedger",
     "MemoryPayloads",
     "MemoryProtection",

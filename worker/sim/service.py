@@ -46,6 +46,7 @@ class Phase:
         hangs: The share of calls that never come back.
         slower: By what factor calls take longer.
         per_s: Calls per second that are not throttled; None for no limit.
+        burst_s: The bucket of the quota holds what is allowed in so many seconds.
         cold: Capacity begins at 8 %, and grows only while the load is bearable.
         hit: The share of workers that meet this phase; others meet a healthy service.
     """
@@ -57,6 +58,7 @@ class Phase:
     hangs: float = 0.0
     slower: float = 1.0
     per_s: float | None = None
+    burst_s: float = 1.0
     cold: bool = False
     hit: float = 1.0
 
@@ -87,6 +89,7 @@ class Service:
         warm: The share of the servers that a cold service has by now.
         arrivals: When calls arrived, for the load.
         wasted: Calls that met a dead service.
+        served: When calls arrived that were answered well.
     """
 
     phases: Sequence[Phase]
@@ -96,6 +99,7 @@ class Service:
     warm: float = 1.0
     arrivals: list[float] = field(default_factory=list)
     wasted: int = 0
+    served: list[float] = field(default_factory=list)
     _starts: list[float] = field(init=False)
     _ends: list[float] = field(default_factory=list)
     _tokens: float = 0.0
@@ -129,7 +133,7 @@ class Service:
         if place >= phase.hit:
             phase = HEALTHY
         self.wasted += phase.dead
-        if phase.per_s is not None and not self._token(now, phase.per_s):
+        if phase.per_s is not None and not self._token(now, phase):
             return Reply(THROTTLED, BUSY_S)
         roll = self.roll()
         errors = phase.errors_at(now - began)
@@ -144,6 +148,7 @@ class Service:
             return Reply(BUSY, BUSY_S)
         if self.servers is not None:
             heapq.heappush(self._ends, now + waits_s + takes_s)
+        self.served.append(now)
         return Reply(GOOD, waits_s + takes_s)
 
     def mood(self, *, place: float) -> Callable[[ModelCall], Reply]:
@@ -160,7 +165,7 @@ class Service:
         if phase.dead and phase.hit >= 1:
             return 0
         if phase.per_s is not None:
-            self._refill(now, phase.per_s)
+            self._refill(now, phase)
             return int(self._tokens)
         return max(0, self._open_servers(now, phase, began) - self._under_way(now))
 
@@ -196,13 +201,15 @@ class Service:
         self._warmed_at = now
         return max(1, int(self.servers * self.warm))
 
-    def _token(self, now: float, per_s: float) -> bool:
-        self._refill(now, per_s)
+    def _token(self, now: float, phase: Phase) -> bool:
+        self._refill(now, phase)
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
 
-    def _refill(self, now: float, per_s: float) -> None:
-        self._tokens = min(per_s, self._tokens + (now - self._tokens_at) * per_s)
+    def _refill(self, now: float, phase: Phase) -> None:
+        per_s = phase.per_s or 0.0
+        gained = (now - self._tokens_at) * per_s
+        self._tokens = min(per_s * phase.burst_s, self._tokens + gained)
         self._tokens_at = now

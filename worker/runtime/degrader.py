@@ -1,0 +1,246 @@
+"""Asks degraded handlers, so that none of them can cost a job more than its own step.
+
+A handler that hangs is no longer waited for, one that raises is passed over, and one
+that does so again and again is not asked for a while: each has a breaker of its own,
+for this process alone. Whatever goes wrong, the caller gets None, and the next step
+of the route follows.
+
+After a model's answer was recorded, handlers that learn are shown it, and a few jobs
+are practised on. Both happen beside the jobs: bounded, dropped where there are too
+many, and never while the worker leaves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+from worker.core.breaker import Breaker, Permit, Refusal
+from worker.core.degrade import Context, breaker_policy, notice_of, sound
+from worker.core.events import HandlerAsked, HandlerMoved, HandlerUntaught
+from worker.core.job import Job
+from worker.core.route import Degrade, Route
+from worker.core.settlement import Answered, Degraded, DegradedAnswer
+from worker.core.window import Outcome
+from worker.ports import Handler, Learner
+from worker.runtime.house import House
+from worker.runtime.trip import Trip
+
+LEARNING_MAX: Final = 32
+CANARIES_MAX: Final = 2
+CANARY: Final = "canary"
+
+
+class Degrader:
+    """The degraded handlers of one process."""
+
+    def __init__(self, house: House, *, stop: asyncio.Event) -> None:
+        self._house = house
+        self._stop = stop
+        self._breakers: dict[str, Breaker] = {}
+        self._learning: set[asyncio.Task[None]] = set()
+        self._canaries: set[asyncio.Task[None]] = set()
+
+    async def step(
+        self, trip: Trip, route: Route, step: Degrade, *, is_open: bool
+    ) -> Degraded | None:
+        """Do one degrading step of a job: an answer that is good enough, or None.
+
+        Args:
+            trip: The job's run.
+            route: Its route.
+            step: What `plan` said.
+            is_open: Whether no target of the route admits anything now.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            answer = await self._ask(
+                step.handler,
+                trip,
+                reason=step.why,
+                is_open=is_open,
+                left_s=trip.seen(self._house.at()).left_s,
+            )
+        finally:
+            trip.handler_s += loop.time() - started
+        if answer is None:
+            return None
+        return Degraded(
+            answer=answer,
+            handler=step.handler,
+            why=step.why,
+            code=trip.tried[-1][1].code if trip.tried else "",
+            notice=route.notice or notice_of(answer.loses),
+        )
+
+    async def _ask(
+        self,
+        name: str,
+        trip: Trip,
+        *,
+        reason: str,
+        is_open: bool = False,
+        left_s: float | None = None,
+    ) -> DegradedAnswer | None:
+        assert trip.job is not None, "an unfit job was settled"
+        assert trip.request is not None, "what is degraded was read"
+        handler, loop = self._house.handlers[name], asyncio.get_running_loop()
+        canary = reason == CANARY
+        started = loop.time()
+
+        def tell(outcome: str, error: str = "") -> None:
+            took_ms = round((loop.time() - started) * 1000)
+            self._house.tell(
+                HandlerAsked(
+                    job=trip.record.job,
+                    handler=name,
+                    outcome=outcome,
+                    canary=canary,
+                    duration_ms=took_ms,
+                    error=error,
+                )
+            )
+
+        if handler.terms.quality < trip.floor and not canary:
+            tell("below_quality")
+            return None
+        if handler.target is not None and not trip.may_go_to(handler.target):
+            tell("outside_geo")
+            return None
+        breaker = self._breaker(name, handler)
+        permit = breaker.admit(started)
+        self._tell_moves(breaker)
+        if isinstance(permit, Refusal):
+            tell("refused")
+            return None
+        limit_s = handler.terms.limit_s
+        bound_s = limit_s if left_s is None else min(limit_s, left_s)
+        context = Context(
+            job=trip.record.job,
+            request=trip.request,
+            reason=reason,
+            circuit_open=is_open,
+            left_s=bound_s,
+            canary=canary,
+        )
+        task = loop.create_task(_called(handler, trip.job, context))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=bound_s)
+        except asyncio.CancelledError:
+            _abandon(task)
+            self._settle(breaker, permit, Outcome.IGNORED)
+            raise
+        if not done:
+            _abandon(task)
+            # That the job had less time than the limit says nothing about the handler.
+            own = bound_s >= limit_s
+            self._settle(breaker, permit, Outcome.HUNG if own else Outcome.IGNORED)
+            tell("late")
+            return None
+        answer, wrong = _outcome(task, handler)
+        self._settle(breaker, permit, Outcome.FAILURE if wrong else Outcome.SUCCESS)
+        if wrong:
+            tell("failed", wrong)
+        elif answer is None:
+            tell("declined")
+        elif answer.quality < trip.floor:
+            tell("below_quality")
+            return None
+        else:
+            tell("answered")
+        return answer
+
+    def afterwards(self, trip: Trip, answered: Answered) -> None:
+        """A model's answer was recorded: let handlers learn from it, and practise on a few jobs."""
+        route, job, request = trip.route, trip.job, trip.request
+        if route is None or job is None or request is None or self._stop.is_set():
+            return
+        for name in route.degraded:
+            handler = self._house.handlers[name]
+            steps: list[Callable[[], Awaitable[object]]] = []
+            share = handler.terms.canary_share
+            # A payload's bytes are given back with the job: it is not kept for practice.
+            room = len(self._canaries) < CANARIES_MAX and not trip.payload_bytes
+            practises = room and share > 0 and self._house.roll() < share
+            if practises:
+                steps.append(partial(self._ask, name, trip, reason=CANARY))
+            # After the practice: a handler is not to find what it was just shown.
+            if isinstance(handler.does, Learner) and len(self._learning) < LEARNING_MAX:
+                learn = handler.does.learn
+                steps.append(partial(learn, job, request, answered.answer, answered.target))
+            if steps:
+                among = self._canaries if practises else self._learning
+                self._spawn(among, name, steps, 2 * handler.terms.limit_s)
+
+    async def close(self) -> None:
+        """Drop whatever still runs beside the jobs."""
+        left = [*self._learning, *self._canaries]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _spawn(
+        self,
+        among: set[asyncio.Task[None]],
+        name: str,
+        steps: Sequence[Callable[[], Awaitable[object]]],
+        limit_s: float,
+    ) -> None:
+        async def bounded() -> None:
+            try:
+                async with asyncio.timeout(limit_s):
+                    for step in steps:
+                        await step()
+            except Exception as error:  # noqa: BLE001 - a handler may fail; the worker may not
+                self._house.tell(HandlerUntaught(handler=name, error=type(error).__name__))
+
+        task = asyncio.get_running_loop().create_task(bounded(), name=f"beside-{name}")
+        among.add(task)
+        task.add_done_callback(among.discard)
+
+    def _breaker(self, name: str, handler: Handler) -> Breaker:
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            rules = self._house.rules
+            breaker = self._breakers[name] = Breaker(
+                name,
+                breaker_policy(handler.terms.limit_s),
+                slots=rules.slots,
+                salt=rules.worker,
+                now=asyncio.get_running_loop().time(),
+            )
+        return breaker
+
+    def _settle(self, breaker: Breaker, permit: Permit, outcome: Outcome) -> None:
+        breaker.settle(permit, outcome, asyncio.get_running_loop().time())
+        self._tell_moves(breaker)
+
+    def _tell_moves(self, breaker: Breaker) -> None:
+        for move in breaker.take_moves():
+            self._house.tell(
+                HandlerMoved(handler=breaker.name, old=move.old, new=move.new, why=move.why)
+            )
+
+
+async def _called(handler: Handler, job: Job, context: Context) -> object:
+    return await handler.does.answer(job, context)
+
+
+def _outcome(task: asyncio.Task[object], handler: Handler) -> tuple[DegradedAnswer | None, str]:
+    """What the handler gave, or what went wrong."""
+    if task.cancelled():
+        return None, "CancelledError"
+    if (error := task.exception()) is not None:
+        return None, type(error).__name__  # its text may hold a job's
+    given = task.result()
+    if given is None:
+        return None, ""
+    checked = sound(given, handler.terms)
+    return (None, checked) if isinstance(checked, str) else (checked, "")
+
+
+def _abandon(task: asyncio.Task[object]) -> None:
+    """Cancel a handler and wait no longer: it may take its time, or ignore us."""
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.cancel()
