@@ -316,7 +316,7 @@ def test_in_a_large_fleet_a_blind_probe_is_rare() -> None:
 
     one.go_blind(10.5, fleet_size=1000.0)
 
-    assert one.local.odds == pytest.approx(1.5 * 3 / 1000)
+    assert one.local.odds == pytest.approx(3 / 1000)
 
 
 def test_without_the_store_a_closed_circuit_stays_closed() -> None:

@@ -26,7 +26,6 @@ ASK_AGAIN_S: Final = 1.0
 STEP_SPREAD_S: Final = 1.0  # within which the workers of a fleet take a step of the recovery
 ROUND_MARGIN_S: Final = 5.0  # behind the probes' own limit, for their reports to arrive
 PATIENCE_S: Final = 10.0  # for how long jurors alone may begin a round
-BLIND_ODDS: Final = 1.5  # of the fleet's probes per rest, while nobody can hand out tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class Gate:
         if self.blind:
             return
         self.blind = True
-        self.local.odds = min(1.0, BLIND_ODDS * self._policy.probes / fleet_size)
+        self.local.odds = min(1.0, self._policy.probes / fleet_size)
         self._rest_blindly(now)
         self._set_plain(now)
 
