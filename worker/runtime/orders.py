@@ -1,9 +1,9 @@
 """Carries orders out: what `core/moves.py` makes of a verdict is written, or is not.
 
-One write, conditional on the version and nonce that were known. Who loses the race gets what is
-there, and the order is asked again about that: mostly it does not hold any more. A
-write whose answer was lost is looked up: its nonce says whether it stands. History
-and the event are told by the one whose write won.
+One write, conditional on the version and nonce that were known. Who loses the race gets
+what is there, and the order is asked again about that: mostly it does not hold any more.
+A write whose answer was lost is looked up: its nonce says whether it stands. History and
+the event are told by the one whose write won.
 """
 
 import asyncio

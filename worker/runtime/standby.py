@@ -6,8 +6,8 @@ worker would take, park and send back a job in every round of probes, every few 
 for as long as the outage lasts, and only a few of them would get a ticket.
 
 Only a slot that nobody else could use is a waiting room, and only for a job that no
-other process could serve. What waits here is extended
-as any job in hand, leaves at once in a drain, and keeps no task from being scaled in.
+other process could serve. What waits here is extended as any job in hand, leaves at
+once in a drain, and keeps no task from being scaled in.
 """
 
 import asyncio
