@@ -21,7 +21,7 @@ from bench.scene import MODEL
 from worker.core.breaker import Permit, Refusal
 from worker.core.gate import Gate
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Target
+from worker.core.target import Target
 from worker.core.verdict import State, Verdict
 from worker.core.window import Outcome
 from worker.runtime.gates import Gates

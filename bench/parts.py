@@ -22,9 +22,11 @@ from worker.core.fault import Billed
 from worker.core.job import Job, Limits
 from worker.core.ledger import Attempt, Record, State
 from worker.core.measures import Names
+from worker.core.plan import Seen, plan
 from worker.core.result import Run, build
-from worker.core.route import Route, Seen, Target, plan
+from worker.core.route import Route
 from worker.core.settlement import Answered
+from worker.core.target import Target
 from worker.runtime.telemetry import Telemetry
 
 TIMES: Final = 2000

@@ -9,7 +9,8 @@ import pytest
 
 from worker.core.degrade import HandlerSpec, Terms
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.settings import Settings, SettingsError, load
 from worker.settings.plans import Plans, called, findings
 

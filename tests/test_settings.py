@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from worker.core.degrade import HandlerSpec, Terms
 from worker.core.retry import RetryPolicy
-from worker.core.route import Target
+from worker.core.target import Target
 from worker.settings import (
     Lane,
     Settings,

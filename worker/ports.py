@@ -20,8 +20,8 @@ from worker.core.job import Job, PayloadRef, Request
 from worker.core.jury import Seat
 from worker.core.ledger import Claim, Ending, Record, Refusal, Stale
 from worker.core.policy import PolicyChange
-from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.core.verdict import Transition, Verdict
 
 

@@ -14,7 +14,7 @@ from worker.aws.bedrock import Bedrock, bedrock_config
 from worker.core.answer import Answer
 from worker.core.fault import Fault
 from worker.core.job import Request
-from worker.core.route import Api, Target
+from worker.core.target import Api, Target
 from worker.local.bedrock import Bedrock as StandIn
 from worker.local.moods import Mood
 from worker.local.outcomes import Outcome

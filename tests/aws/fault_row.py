@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.core.fault import Billed, Kind
-from worker.core.route import Api
+from worker.core.target import Api
 from worker.local.outcomes import (
     Answer,
     Fail,

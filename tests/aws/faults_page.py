@@ -37,7 +37,7 @@ The code's own tables wrote this page; a test fails when it is out of date:
 .venv/bin/python -m tests.aws.faults_page
 ```
 
-Three guards stand around the tables (`worker/core/guards.py`, `worker/core/route.py`):
+Three guards stand around the tables (`worker/core/guards.py`, `worker/core/plan.py`):
 many `rejected` jobs in a row from one target are read as `misconfigured`; connections
 that fail at two unrelated endpoints are read as `local`; a job that timed out on two
 targets is `poison`.

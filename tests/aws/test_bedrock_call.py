@@ -15,7 +15,7 @@ from worker.aws.bedrock import Bedrock
 from worker.core.answer import Answer, Usage
 from worker.core.fault import Billed, Fault, Kind
 from worker.core.job import Request
-from worker.core.route import STREAM_FROM_TOKENS, Api
+from worker.core.target import STREAM_FROM_TOKENS, Api
 from worker.local import eventstream
 from worker.local.outcomes import Answer as Well
 

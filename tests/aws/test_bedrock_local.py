@@ -16,7 +16,7 @@ from worker.aws.bedrock_config import keepalive_socket
 from worker.core.answer import Answer
 from worker.core.fault import Billed, Fault, Kind
 from worker.core.job import Request
-from worker.core.route import Api
+from worker.core.target import Api
 from worker.local.outcomes import Answer as Well
 from worker.local.outcomes import Drip, EndEarly, Fail, Hang, Outcome, StreamFault
 

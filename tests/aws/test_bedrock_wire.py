@@ -10,7 +10,7 @@ from tests.aws.fault_row import Row
 from tests.aws.fault_rows import ROWS
 from worker.aws.faults import BY_CODE, BY_OTHER_CODE
 from worker.core.fault import Fault
-from worker.core.route import Api
+from worker.core.target import Api
 
 PLAIN: Mapping[str, str] = {}
 CASES = [(row, api, PLAIN) for row in ROWS for api in row.on]

@@ -12,8 +12,8 @@ from worker.core.degrade import (
     notice_of,
     sound,
 )
-from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 
 TERMS = Terms(quality=0.4, loses=("freshness",))
 

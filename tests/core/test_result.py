@@ -15,8 +15,8 @@ from worker.core.job import Job, Request
 from worker.core.ledger import Attempt
 from worker.core.result import ATTEMPTS_MAX, Run, build
 from worker.core.result_schema import SCHEMA
-from worker.core.route import Target
 from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
+from worker.core.target import Target
 
 JOB = Job(
     id="job-1",

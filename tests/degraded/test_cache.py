@@ -15,8 +15,9 @@ from worker.core.events import CacheFilled, CacheRead, HandlerAsked, JobSettled,
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job, PayloadRef, Request
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.degraded.cache import Cache
 from worker.degraded.registry import build
 from worker.ports import Unavailable

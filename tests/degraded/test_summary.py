@@ -12,7 +12,8 @@ from worker.core.events import HandlerAsked, JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.job import Request
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.degraded.registry import build
 from worker.degraded.summary import BRIEF, shortened
 from worker.sim.clock import in_virtual_time

@@ -24,8 +24,9 @@ from worker.core.degrade import Context
 from worker.core.events import AttemptMade, JobSettled
 from worker.core.fault import Kind
 from worker.core.job import Job
-from worker.core.route import Api, Route, Target
+from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Api, Target
 from worker.local.moods import Chance, Mood
 from worker.local.outcomes import Answer, Fail, Hang, Outcome
 from worker.local.stack import LocalStack

@@ -10,7 +10,8 @@ from worker.core.accept import Accept
 from worker.core.events import AttemptMade, JobSettled
 from worker.core.ledger import State
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Reply, answer, in_turn
 from worker.sim.world import LivingWorker, World, until_quiet

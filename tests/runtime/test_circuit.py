@@ -10,7 +10,8 @@ from worker.core.events import BreakerMoved, JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.moves import RESTORED, Hold, moved
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import Mode, Override, State, Verdict
 from worker.sim.clock import EPOCH, in_virtual_time
 from worker.sim.memory import MemoryBreakers, Mishap, ModelCall, Reply, answer

@@ -14,8 +14,9 @@ from worker.core.events import FlightFailed, HandlerAsked, HandlerMoved, Handler
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job, Request
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.core.verdict import State
 from worker.ports import Handler
 from worker.sim.clock import in_virtual_time

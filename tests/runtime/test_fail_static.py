@@ -10,7 +10,8 @@ from worker.core.events import BreakersBlind
 from worker.core.fault import Fault, Kind
 from worker.core.moves import Hold, moved
 from worker.core.policy import BreakerPolicy, PolicyChange
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import Mode, Override, State, Verdict
 from worker.ports import Board, Unavailable
 from worker.sim.breakers import BreakersHandle

@@ -4,7 +4,8 @@ import asyncio
 
 from worker.core.events import JobSettled, LeaseLost
 from worker.core.ledger import Claim, Record, State
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.sim.clock import in_virtual_time, wall_clock
 from worker.sim.memory import Call, Mishap, always, answer
 from worker.sim.world import LivingWorker, World, until_quiet

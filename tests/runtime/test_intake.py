@@ -7,7 +7,8 @@ from dataclasses import replace
 from worker.core.events import DeliverySkipped, IntakeHeld, JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.ports import RecordUnreadable
 from worker.runtime.house import Lane
 from worker.sim.clock import in_virtual_time

@@ -14,8 +14,9 @@ from worker.core.job import Job
 from worker.core.ledger import Record, State
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.ports import Delivery, Handler
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Mishap, Reply, always, answer, in_turn

@@ -12,8 +12,9 @@ from worker.core.events import JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.ports import Handler
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import MemoryBreakers, ModelCall, Reply, answer

@@ -8,7 +8,8 @@ import pytest
 from worker.core.events import BreakerMoved, CallRefused, JobSettled, PaceChanged
 from worker.core.fault import Fault, Kind
 from worker.core.pacer import Pace, PacePolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.runtime.supervisor import Drain
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import ModelCall, Reply, answer

@@ -6,8 +6,10 @@ import pytest
 
 from worker.core.events import IntakeHeld, StoreFailed
 from worker.core.gate import Gate
+from worker.core.intake import Hold, Take
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Hold, Route, Take, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import State, Verdict
 from worker.runtime.acks import Acks
 from worker.runtime.gates import Gates, Refused, Ticket

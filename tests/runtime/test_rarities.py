@@ -9,7 +9,8 @@ import orjson
 from worker.core.events import JobSettled
 from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.ports import Outgoing, Unavailable
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import (

@@ -9,7 +9,8 @@ import orjson
 from worker.core.events import JobSettled
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Reply, answer
 from worker.sim.model import ModelCall, Mood

@@ -13,8 +13,9 @@ from worker.core.job import Job
 from worker.core.ledger import State
 from worker.core.moves import Hold, moved
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.core.verdict import Mode, Override, Verdict
 from worker.core.verdict import State as Circuit
 from worker.ports import Handler

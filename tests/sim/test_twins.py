@@ -8,7 +8,7 @@ import pytest
 from worker.core.events import DeliverySkipped, IntakeHeld
 from worker.core.fault import Billed, Fault, Kind
 from worker.core.job import Request
-from worker.core.route import Target
+from worker.core.target import Target
 from worker.ports import Outgoing, Unavailable
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import (

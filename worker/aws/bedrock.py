@@ -26,7 +26,7 @@ from worker.aws.faults import OPERATIONS, fault_of
 from worker.core.answer import Answer
 from worker.core.fault import Billed, Fault, Kind
 from worker.core.job import Request
-from worker.core.route import STREAM_FROM_TOKENS, Api, Target
+from worker.core.target import STREAM_FROM_TOKENS, Api, Target
 
 __all__ = ["Bedrock", "bedrock_config"]
 

@@ -14,8 +14,8 @@ import orjson
 
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer, Spent
+from worker.core.target import Target
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
 

@@ -12,8 +12,8 @@ from worker.core.answer import Usage
 from worker.core.fault import Billed
 from worker.core.job import Job
 from worker.core.ledger import Attempt
-from worker.core.route import Target
 from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
+from worker.core.target import Target
 
 ATTEMPTS_MAX: Final = 8  # rows of history in a result; the ledger holds more
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.core.answer import Answer, Usage
-from worker.core.route import Target
+from worker.core.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

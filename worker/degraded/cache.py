@@ -19,8 +19,8 @@ from worker.core.cache import (
 from worker.core.degrade import Context
 from worker.core.events import CacheFilled, CacheRead, StoreFailed
 from worker.core.job import Job, Request
-from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
 from worker.ports import AnswerCache, Tell, Unavailable
 
 

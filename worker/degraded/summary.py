@@ -14,8 +14,8 @@ from worker.core.cache import WHOLE
 from worker.core.degrade import Context
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job, Request
-from worker.core.route import Target
 from worker.core.settlement import DegradedAnswer, Spent
+from worker.core.target import Target
 from worker.ports import Model
 
 BRIEF: Final = "Answer as briefly as you can, in a few plain sentences."

@@ -19,7 +19,8 @@ from worker.core.breaker import Breaker, Permit, Refusal
 from worker.core.degrade import Context, breaker_policy, notice_of, sound
 from worker.core.events import HandlerAsked, HandlerMoved, HandlerUntaught
 from worker.core.job import Job
-from worker.core.route import Degrade, Route
+from worker.core.plan import Degrade
+from worker.core.route import Route
 from worker.core.settlement import Answered, Degraded, DegradedAnswer
 from worker.core.window import Outcome
 from worker.ports import Handler, Learner

@@ -5,7 +5,7 @@
     settle   `settler.py` writes the ending and tells it
 
 The executor decides nothing: what a fault means is in `core/fault.py`, where a
-job goes next in `core/route.py`, who may claim in `core/ledger.py`.
+job goes next in `core/plan.py`, who may claim in `core/ledger.py`.
 """
 
 import asyncio
@@ -18,10 +18,12 @@ from worker.core.events import AttemptMade, CallRefused, FaultUnknown
 from worker.core.fault import Fault, Kind, Vote, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
+from worker.core.plan import Call, Degrade, Discard, Park, Release, plan
 from worker.core.retry import RetryBudget, backoff_s
-from worker.core.route import Call, Degrade, Discard, Park, Release, Route, Target, plan
+from worker.core.route import Route
 from worker.core.settlement import Answered, Dead, Parked, Released, Settlement
 from worker.core.strict_json import Malformed
+from worker.core.target import Target
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.claims import Claims
 from worker.runtime.degrader import Degrader

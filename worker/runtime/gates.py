@@ -16,7 +16,8 @@ from worker.core.events import BreakerMoved
 from worker.core.gate import ASK_AGAIN_S, Gate, NeedsTicket
 from worker.core.pacer import PacePolicy, Pacer
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import Mode, State
 from worker.core.window import FAILED, OF_QUOTA, SUCCESS, TELLS_NOTHING, Outcome
 from worker.ports import Tell

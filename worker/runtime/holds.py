@@ -9,8 +9,8 @@ from typing import Final
 
 from worker.core.events import IntakeHeld, StoreFailed
 from worker.core.guards import LocalCauseGuard
+from worker.core.intake import Hold, Take, intake
 from worker.core.retry import backoff_s
-from worker.core.route import Hold, Take, intake
 from worker.ports import Tell, Unavailable
 
 FIRST_S: Final = 1.0

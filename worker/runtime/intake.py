@@ -11,7 +11,7 @@ from typing import Final
 
 from worker.core.events import DeliverySkipped
 from worker.core.fairness import RETURNS_MAX, over_share
-from worker.core.route import Hold
+from worker.core.intake import Hold
 from worker.ports import Delivery, Queue, Unavailable
 from worker.runtime.acks import Acks
 from worker.runtime.flights import Flight, Flights

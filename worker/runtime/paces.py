@@ -11,7 +11,7 @@ from typing import Final
 from worker.core.breaker import Breaker, Refusal
 from worker.core.events import PaceChanged
 from worker.core.pacer import AHEAD_S, Pace, PacePolicy, Pacer
-from worker.core.route import Target
+from worker.core.target import Target
 from worker.core.window import Outcome
 from worker.ports import Tell
 

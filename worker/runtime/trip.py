@@ -11,8 +11,10 @@ from worker.core.fault import Billed, Fault
 from worker.core.geo import lies_within
 from worker.core.job import Job, Request
 from worker.core.ledger import Attempt, Record
-from worker.core.route import Route, Seen, Target
+from worker.core.plan import Seen
+from worker.core.route import Route
 from worker.core.strict_json import Malformed
+from worker.core.target import Target
 from worker.core.verdict import State
 
 

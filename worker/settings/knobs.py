@@ -22,7 +22,8 @@ from worker.core.geo import is_place
 from worker.core.pacer import PacePolicy
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
-from worker.core.route import Action, Api, Target
+from worker.core.route import Action
+from worker.core.target import Api, Target
 from worker.settings.schema import matcher
 
 DAY_S: Final = 86_400.0

@@ -11,7 +11,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from worker.core.degrade import HandlerSpec
 from worker.core.job import Limits
 from worker.core.policy import BreakerPolicy
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.settings.knobs import (
     MIB,
     BreakerSettings,

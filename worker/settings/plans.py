@@ -14,7 +14,9 @@ from typing import Final
 from worker.core.degrade import HandlerSpec
 from worker.core.fault import Fault, Kind
 from worker.core.geo import lies_within
-from worker.core.route import Action, Call, Route, Seen, Target, plan
+from worker.core.plan import Call, Seen, plan
+from worker.core.route import Action, Route
+from worker.core.target import Target
 from worker.settings.fields import variable
 from worker.settings.problem import Problem, listed
 

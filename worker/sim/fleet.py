@@ -18,9 +18,11 @@ from typing import Final
 from worker.core.answer import Answer
 from worker.core.events import BreakerMoved, Event
 from worker.core.fault import Billed, Fault, Kind, Vote, heard
+from worker.core.plan import Call, Park, Seen, plan
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryBudget
-from worker.core.route import Call, Park, Route, Seen, Target, plan
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import State, Verdict
 from worker.ports import BreakerStore
 from worker.runtime.gates import Gates, Refused

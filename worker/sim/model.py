@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from worker.core.answer import Answer, Usage
 from worker.core.fault import Billed, Fault, Kind
 from worker.core.job import Request
-from worker.core.route import Target
+from worker.core.target import Target
 from worker.ports import Unavailable
 from worker.sim.wire import Wire
 

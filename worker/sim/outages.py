@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.events import Event, JobSettled
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import State, Verdict
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import MemoryBreakers, Mishap, ModelHandle, ScriptedModel, Wire

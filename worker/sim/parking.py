@@ -16,7 +16,8 @@ from worker.core.events import Event, JobSettled
 from worker.core.fault import REACTIONS
 from worker.core.ledger import Record
 from worker.core.ledger import State as JobState
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import State, Verdict
 from worker.sim.clock import in_virtual_time
 from worker.sim.experiments import Finding

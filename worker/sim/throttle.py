@@ -11,7 +11,8 @@ from typing import Final
 
 from worker.core.events import AttemptMade, BreakerMoved, Event, JobSettled
 from worker.core.fault import Kind
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.core.verdict import State
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import MemoryBreakers, ModelHandle, ScriptedModel, Wire

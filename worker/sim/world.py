@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from worker.core.job import Limits
-from worker.core.route import Route, Target
+from worker.core.route import Route
+from worker.core.target import Target
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.sim.clock import wall_clock

@@ -10,23 +10,19 @@ from hypothesis import strategies as st
 
 from worker.core.draw import drawn
 from worker.core.fault import Fault, Kind
-from worker.core.retry import RetryPolicy
-from worker.core.route import (
-    Action,
+from worker.core.plan import (
     Call,
     Decision,
     Degrade,
     Discard,
-    Hold,
     Park,
     Release,
-    Route,
     Seen,
-    Take,
-    Target,
-    intake,
     plan,
 )
+from worker.core.retry import RetryPolicy
+from worker.core.route import Action, Route
+from worker.core.target import Target
 
 A = Target(name="a", model="model-a", attempt_s=60.0, quality=0.9, context_tokens=100_000)
 B = Target(name="b", model="model-b", attempt_s=30.0, quality=0.6, context_tokens=200_000)
@@ -749,22 +745,6 @@ def test_the_last_try_is_timed_for_a_target_that_the_job_accepts() -> None:
     assert decision == Park(delay_s=10.0, why="circuit_open")
 
 
-@pytest.mark.parametrize(
-    ("holds", "answer"),
-    [
-        ({}, Take()),
-        ({"ledger": 9.0}, Take()),
-        ({"ledger": 10.0}, Take()),
-        ({"ledger": 12.5}, Hold(for_s=2.5, why="ledger")),
-        ({"ledger": 12.5, "routes": 14.0, "old": 1.0}, Hold(for_s=4.0, why="routes")),
-    ],
-)
-def test_a_slot_receives_when_nothing_holds_it(
-    holds: dict[str, float], answer: Take | Hold
-) -> None:
-    assert intake(holds, now=10.0) == answer
-
-
 SECONDS = st.sampled_from([0.05, 0.5, 1.0, 5.0, 30.0, 120.0])
 TARGETS = st.builds(
     Target,
@@ -817,7 +797,7 @@ def may_serve(target: Target, route: Route, seen: Seen) -> bool:
 
 @st.composite
 def situations(
-    draw: st.DrawFn, kinds: tuple[Kind, ...] = tuple(Kind)
+    draw: st.DrawFn, kinds: tuple[Kind, ...] = tuple(Kind), tried_min: int = 0
 ) -> tuple[Route, Seen, dict[str, float]]:
     route = draw(ROUTES)
     names = [target.name for target in route.targets]
@@ -825,7 +805,11 @@ def situations(
         fault, st.sampled_from(kinds), retry_after_s=st.sampled_from([0.0, 2.0, 60.0, 5000.0])
     )
     seen = Seen(
-        tried=tuple(draw(st.lists(st.tuples(st.sampled_from(names), faults), max_size=4))),
+        tried=tuple(
+            draw(
+                st.lists(st.tuples(st.sampled_from(names), faults), min_size=tried_min, max_size=4)
+            )
+        ),
         attempts=draw(st.integers(0, 8)),
         parks=draw(st.sampled_from([0, 1, 5, 5000])),
         age_s=draw(st.sampled_from([0.0, 59.0, 61.0, 86_399.0, 90_000.0])),
@@ -938,12 +922,11 @@ def test_a_job_that_was_rejected_is_never_called_again(
     assert isinstance(decision, Discard)
 
 
-@given(situation=situations(kinds=WAITING_KINDS), roll=ROLLS)
+@given(situation=situations(kinds=WAITING_KINDS, tried_min=1), roll=ROLLS)
 def test_a_job_that_is_not_to_blame_waits_until_its_time_is_over(
     situation: tuple[Route, Seen, dict[str, float]], roll: float
 ) -> None:
     route, seen, refusals = situation
-    assume(seen.tried)
     assume((seen.on_open or route.on_open) != "fail")
     worthy = [t for t in route.targets if may_serve(t, route, seen)]
     assume(worthy)
