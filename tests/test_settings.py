@@ -661,6 +661,10 @@ def test_a_route_says_what_becomes_of_a_job_that_nothing_admits(
         (degrading({"degraded": ["faq", "x"]}, faq=FAQ), "handlers that do not exist: x"),
         (degrading({"degraded": ["faq", "faq"]}, faq=FAQ), "names a degraded handler twice"),
         (degrading({"on_open": "degrade"}), "is to degrade, and names no handler"),
+        (
+            degrading({"upgrade_later": True}),
+            "is to upgrade degraded answers, and names no handler",
+        ),
         (degrading(faq={"kind": "rules"}), "handler `faq` has no rules"),
         (degrading(short={"kind": "summary"}), "handler `short` has nobody to ask"),
         (degrading(short={"kind": "summary", "target": "x"}), "`short` has nobody to ask"),

@@ -34,6 +34,7 @@ from worker.core.events import (
 from worker.core.fault import Billed, Kind
 from worker.core.metrics import CATALOGUE, FAILURES, Failure, Metric, Way
 from worker.core.pacer import Pace
+from worker.core.upgrade import upgraded
 from worker.core.verdict import State
 
 OTHER: Final = "other"
@@ -70,6 +71,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
     match event:
         case JobSettled():
             return _settled(event, names)
+        case JobUnparked(job=job) if upgraded(job) is not None:
+            return ()
         case JobUnparked():
             route = event.route if event.route in names.routes else OTHER
             return (
@@ -160,6 +163,8 @@ def _stood_in(
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     route = event.route if event.route in names.routes else OTHER
+    if upgraded(event.job) is not None:
+        return _upgraded(event, route, names)
     if event.settlement == "parked":
         return (Measurement("JobsParked", 1, route),)
     if event.settlement == "released":
@@ -182,14 +187,24 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
         found.append(Measurement("JobsDegraded", 1, route))
     if event.blocked:
         found.append(Measurement("JobsBlocked", 1, route))
+    return (*found, *_spent(event, names))
+
+
+def _upgraded(event: JobSettled, route: str, names: Names) -> tuple[Measurement, ...]:
+    """The job has its answer, and was counted with it: this tells of the better one alone."""
+    if event.settlement == "answered":
+        return (Measurement("UpgradesAnswered", 1, route), *_spent(event, names))
+    return (Measurement("UpgradesGivenUp", 1, route),) if event.settlement == "dead" else ()
+
+
+def _spent(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     target = event.target if event.target in names.targets else OTHER
     spent = (
         Measurement("InputTokens", event.input_tokens, target),
         Measurement("OutputTokens", event.output_tokens, target),
         Measurement("CostUsd", event.cost_usd, target),
     )
-    found += [one for one in spent if one.value]
-    return tuple(found)
+    return tuple(one for one in spent if one.value)
 
 
 def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:

@@ -285,6 +285,9 @@ call at the same target), `degrade` (a handler at once), `park` (later), `fail` 
     ] = "park"
     """What becomes of a job that no target admits: `park`, `fail`, `degrade`, or \
 `degrade_after:<seconds>` of its age, parked until then; see docs/parking.md."""
+    upgrade_later: bool = False
+    """Whether a degraded answer is replaced by a model's when calls are to spare again, for jobs \
+that say nothing of it; see docs/degraded.md."""
     notice: Annotated[str, Field(max_length=1000)] = ""
     """What an end user is told of a degraded answer; by default a sentence by what it lacks."""
     deadline_s: Seconds | None = None

@@ -126,6 +126,7 @@ class Shape(BaseSettings):
                 allow_geo=frozenset(r.allow_geo) or None,
                 on_open=r.on_open.partition(":")[0],
                 degrade_after_s=float(r.on_open.partition(":")[2] or 0) or None,
+                upgrade_later=r.upgrade_later,
                 notice=r.notice,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,
