@@ -14,26 +14,20 @@ from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.core.target import Target
 from worker.settings.knobs import (
-    MIB,
     BreakerSettings,
     CacheSettings,
-    HandlerSettings,
     Lane,
     LaneSettings,
     LedgerSettings,
     MetricsSettings,
-    Name,
     PacingSettings,
     PayloadSettings,
     QueueSettings,
-    QueueUrl,
     RetrySettings,
-    RouteSettings,
-    Seconds,
-    Service,
-    TargetSettings,
     sibling,
 )
+from worker.settings.plan_knobs import HandlerSettings, RouteSettings, TargetSettings
+from worker.settings.values import MIB, Name, QueueUrl, Seconds, Service
 
 PREFIX = "WORKER_"
 _RECENT_S = BreakerPolicy().recent_s
