@@ -1,0 +1,95 @@
+"""What was seen of the first act, as values: two circuits, and those who waited for them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from worker.cli.demo.circuit import Bout, Circuit, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Polls:
+    """How often the parked queues of batch and of chat had been asked, at one moment."""
+
+    at_s: float
+    batch: int
+    chat: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """How often they were asked while both circuits were open, and how long that was."""
+
+    within_s: float
+    batch: int
+    chat: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Who waited just before the Regions were well again.
+
+    Attributes:
+        parked: Jobs of batch whose record said PARKED.
+        doorbells: Messages in batch's parked queue.
+        untouched: Jobs of batch without a record: nobody has taken them yet.
+    """
+
+    parked: frozenset[str]
+    doorbells: int
+    untouched: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """All of it.
+
+    Attributes:
+        zero_at: When the story began, seconds since 1970.
+        turns: Of every circuit, in the order of time.
+    """
+
+    zero_at: float
+    brownout: Bout
+    turns: tuple[Turn, ...]
+    near: Circuit
+    far: Circuit
+    waiting: Waiting
+    polls: tuple[Polls, ...] = field(repr=False)
+
+    @property
+    def circuits(self) -> tuple[Circuit, Circuit]:
+        """Both."""
+        return self.near, self.far
+
+    @property
+    def early(self) -> list[Turn]:
+        """Turns before the first outage: nothing should have been changed by then."""
+        return [turn for turn in self.turns if turn.at_s < self.near.outage.began_s]
+
+    @property
+    def rest(self) -> Rest:
+        """The time in which no target admitted anything."""
+        spans = [
+            (self._polls_at(since), self._polls_at(until), until - since)
+            for since, until in _both(self.near.rests, self.far.rests)
+        ]
+        return Rest(
+            within_s=sum(took_s for _, _, took_s in spans),
+            batch=sum(after.batch - before.batch for before, after, _ in spans),
+            chat=sum(after.chat - before.chat for before, after, _ in spans),
+        )
+
+    def _polls_at(self, at_s: float) -> Polls:
+        before = [polls for polls in self.polls if polls.at_s <= at_s]
+        return before[-1] if before else Polls(0.0, 0, 0)
+
+
+def _both(
+    some: list[tuple[float, float]], others: list[tuple[float, float]]
+) -> Iterator[tuple[float, float]]:
+    """Where spans of both lists overlap."""
+    for since, until in some:
+        for other_since, other_until in others:
+            span = max(since, other_since), min(until, other_until)
+            if span[0] < span[1]:
+                yield span
