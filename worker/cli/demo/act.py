@@ -1,9 +1,12 @@
 """What was seen of the first act, as values: two circuits, and those who waited for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from worker.cli.demo.circuit import Bout, Circuit, Turn
+
+Spans = Sequence[tuple[float, float]]  # from and until, in the story's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,20 @@ class Rest:
     batch: int
     chat: int
 
+    @classmethod
+    def seen(cls, near: Spans, far: Spans, polls: Sequence[Polls]) -> Self:
+        """What was asked while both circuits were open, given when each of them was."""
+
+        def at(at_s: float) -> Polls:
+            return next((one for one in reversed(polls) if one.at_s <= at_s), Polls(0.0, 0, 0))
+
+        spans = list(_both(near, far))
+        return cls(
+            within_s=sum(until - since for since, until in spans),
+            batch=sum(at(until).batch - at(since).batch for since, until in spans),
+            chat=sum(at(until).chat - at(since).chat for since, until in spans),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -30,7 +47,7 @@ class Waiting:
 
     Attributes:
         parked: Jobs of batch whose record said PARKED.
-        doorbells: Messages in batch's parked queue.
+        doorbells: Messages in batch's parked queue; that of a job in hand is still one.
         untouched: Jobs of batch without a record: nobody has taken them yet.
     """
 
@@ -69,24 +86,10 @@ class Act:
     @property
     def rest(self) -> Rest:
         """The time in which no target admitted anything."""
-        spans = [
-            (self._polls_at(since), self._polls_at(until), until - since)
-            for since, until in _both(self.near.rests, self.far.rests)
-        ]
-        return Rest(
-            within_s=sum(took_s for _, _, took_s in spans),
-            batch=sum(after.batch - before.batch for before, after, _ in spans),
-            chat=sum(after.chat - before.chat for before, after, _ in spans),
-        )
-
-    def _polls_at(self, at_s: float) -> Polls:
-        before = [polls for polls in self.polls if polls.at_s <= at_s]
-        return before[-1] if before else Polls(0.0, 0, 0)
+        return Rest.seen(self.near.rests, self.far.rests, self.polls)
 
 
-def _both(
-    some: list[tuple[float, float]], others: list[tuple[float, float]]
-) -> Iterator[tuple[float, float]]:
+def _both(some: Spans, others: Spans) -> Iterator[tuple[float, float]]:
     """Where spans of both lists overlap."""
     for since, until in some:
         for other_since, other_until in others:

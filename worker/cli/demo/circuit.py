@@ -126,11 +126,7 @@ class Circuit:
     @property
     def rests(self) -> list[tuple[float, float]]:
         """When it was open, from and until, in the story's time."""
-        return [
-            (turn.at_s, self.counts[-1].at_s if after is None else after.at_s)
-            for turn, after in _with_next(self.turns)
-            if turn.new == OPEN
-        ]
+        return rests_of(self.turns, self.counts[-1].at_s)
 
     def spells(self) -> list[Spell]:
         """What reached the model after each turn; after the last one, until all was over."""
@@ -163,6 +159,15 @@ class Circuit:
     def _counted(self, at_s: float) -> int:
         before = [count.calls for count in self.counts if count.at_s <= at_s]
         return before[-1] if before else 0
+
+
+def rests_of(turns: tuple[Turn, ...], until_s: float) -> list[tuple[float, float]]:
+    """When a circuit was open, from and until: after its last turn, until `until_s`."""
+    return [
+        (turn.at_s, until_s if after is None else after.at_s)
+        for turn, after in _with_next(turns)
+        if turn.new == OPEN
+    ]
 
 
 def _with_next(turns: tuple[Turn, ...]) -> Iterator[tuple[Turn, Turn | None]]:

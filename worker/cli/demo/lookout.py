@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from worker.cli.demo import logs
-from worker.cli.demo.act import Polls
-from worker.cli.demo.circuit import Bout, Circuit, Count, Turn
+from worker.cli.demo.act import Polls, Rest
+from worker.cli.demo.circuit import Bout, Circuit, Count, Turn, rests_of
 from worker.cli.demo.company import LOOK_S, Company, Rows
 from worker.cli.demo.facts import Row
 from worker.cli.demo.mix import Sort, question
@@ -134,9 +134,16 @@ class Lookout:
         """Whether all of them are."""
         return self.ended(*sorts) == len(self.of(*sorts))
 
-    def of_target(self, target: str) -> list[Turn]:
+    def of_target(self, target: str) -> tuple[Turn, ...]:
         """The turns of one circuit."""
-        return [turn for turn in self.turns if turn.breaker == target]
+        return tuple(turn for turn in self.turns if turn.breaker == target)
+
+    @property
+    def rest(self) -> Rest:
+        """What was polled while both circuits were open, until now."""
+        until_s = self.polls[-1].at_s if self.polls else 0.0
+        near, far = (rests_of(self.of_target(target), until_s) for target in REGIONS)
+        return Rest.seen(near, far, self.polls)
 
     def failed_s(self, target: str) -> dict[str, list[float]]:
         """When each worker told of its failed calls to a target, in the story's time."""
@@ -150,7 +157,7 @@ class Lookout:
         policy = BreakerPolicy()
         return Circuit(
             target=target,
-            turns=tuple(self.of_target(target)),
+            turns=self.of_target(target),
             counts=tuple(self._counts[target]),
             outage=outage,
             probes=policy.probes,

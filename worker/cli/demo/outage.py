@@ -19,6 +19,7 @@ from worker.cli.demo.watch import Watch, parked_queue
 BROWNOUT_S: Final = 5.0
 MOVING_S: Final = 2.0  # at least, after near's circuit opened
 BOTH_S: Final = 4.0  # at least, that both Regions fail
+POLLS_MIN: Final = 6  # of chat's parked queue, while both circuits rest: fewer tell nothing
 ANSWERS_S: Final = 2.0  # for answers that were delayed; others come later
 # These are far above what is needed: this machine may be busy.
 OPENS_S: Final = 20.0
@@ -177,10 +178,12 @@ class Outage:
         return self._screen.elapsed_s - turns[0].at_s if turns else 0.0
 
     def _all_shown(self) -> bool:
-        """Whether far's circuit had a bad round, and there is a job of each kind."""
+        """Whether far's circuit had a bad round, both rested, and there is a job of each kind."""
         bad = any((t.old, t.new) == (HALF_OPEN, OPEN) for t in self._lookout.of_target(FAR))
         batch = self._lookout.of(Sort.BATCH).values()
-        return bad and self._degraded() > 0 and any(row and row.state == PARKED for row in batch)
+        parked = any(row and row.state == PARKED for row in batch)
+        rested = self._lookout.rest.chat >= POLLS_MIN
+        return bad and rested and parked and self._degraded() > 0
 
     def _degraded(self) -> int:
         chat = self._lookout.of(Sort.CHAT).values()

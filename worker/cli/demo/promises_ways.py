@@ -84,10 +84,10 @@ def _parked(facts: Facts) -> Promise:
         wrong += ("its parked queue was polled as if there were something to do",)
     return Promise(
         "A job that can only wait is parked; nobody polls for it; well again, it is released.",
-        f"{len(waiting.parked)} of {len(sent)} parked, {waiting.doorbells} of them in the queue at "
-        f"the end, {waiting.untouched} not even taken; in {rest.within_s:.1f} s with both circuits "
-        f"open its parked queue was polled {rest.batch} times (chat's, which has a handler, "
-        f"{rest.chat}); {len(answered)} of {len(sent)} answered"
+        f"{len(waiting.parked)} of {len(sent)} parked, {waiting.doorbells} messages in their "
+        f"queue, {waiting.untouched} more jobs not even taken; in {rest.within_s:.1f} s with both "
+        f"circuits open that queue was polled {rest.batch}x (chat's, which has a handler, "
+        f"{rest.chat}x); {len(answered)} of {len(sent)} answered"
         f"{_released(facts)}",
         wrong,
     )
