@@ -10,8 +10,8 @@ TARGET = Target("m", "us-east-1", "Converse")
 
 def test_calls_in_flight_survive_a_reset() -> None:
     seen = Stats()
-    seen.begin("a")
-    seen.begin("b")
+    seen.begin(TARGET, "a")
+    seen.begin(TARGET, "b")
     seen.end(TARGET, "a", "answer")
 
     seen.reset()
@@ -24,7 +24,7 @@ def test_calls_in_flight_survive_a_reset() -> None:
 def test_only_whole_answers_count_as_answers() -> None:
     seen = Stats()
     for outcome in ("ThrottlingException", "client_gone", "answer"):
-        seen.begin("a")
+        seen.begin(TARGET, "a")
         seen.end(TARGET, "a", outcome)
 
     assert seen.calls_by_job == {"a": 3}
@@ -36,7 +36,7 @@ def test_the_oldest_job_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Stats()
 
     for job in ("a", "b", "a", "c"):
-        seen.begin(job)
+        seen.begin(TARGET, job)
         seen.end(TARGET, job, "answer")
 
     assert seen.calls_by_job == {"b": 1, "c": 1}
@@ -48,8 +48,18 @@ def test_targets_beyond_the_limit_are_counted_together(monkeypatch: pytest.Monke
     monkeypatch.setattr(stats, "TARGETS_MAX", 1)
     seen = Stats()
 
-    for model in ("m", "n", "o"):
-        seen.begin(None)
-        seen.end(Target(model, "us-east-1", "Converse"), None, "answer")
+    for model, region in (("m", "us-east-1"), ("n", "us-west-2"), ("o", "us-east-1")):
+        target = Target(model, region, "Converse")
+        seen.begin(target, None)
+        seen.end(target, None, "answer")
 
     assert seen.by_target == {TARGET: {"answer": 1}, OTHER: {"answer": 2}}
+    assert seen.begun_by_region == {"us-east-1": 2, "other": 1}
+
+
+def test_a_call_counts_for_its_region_from_its_beginning() -> None:
+    seen = Stats()
+    seen.begin(TARGET, "a")
+
+    assert seen.as_json()["begun_by_region"] == {"us-east-1": 1}
+    assert seen.as_json()["by_target"] == []

@@ -84,7 +84,7 @@ class Bedrock:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request whose path begins with `calls.PREFIX`."""
         call = await read(request)
-        self.stats.begin(call.job)
+        self.stats.begin(call.target, call.job)
         try:
             return await self._serve(call)
         except RefusedError as refused:

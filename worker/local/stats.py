@@ -5,7 +5,7 @@ these figures with a worker's own record finds hidden retries.
 
 Memory is bounded. When more than `JOBS_MAX` jobs are known the oldest one's count
 is dropped, and `jobs_dropped` says how many were; targets beyond `TARGETS_MAX` are
-counted together, as `OTHER`.
+counted together, as `OTHER`, and so are Regions.
 """
 
 from collections import Counter
@@ -32,23 +32,26 @@ OTHER: Final = Target("other", "other", "other")
 class Stats:
     """Counts since the start or the last reset. Times are not kept.
 
-    `by_outcome` and `by_target` count calls that have ended; `total` counts those
-    that have begun. An ending is an error's code, or one of: `answer`,
+    `by_outcome` and `by_target` count calls that have ended; `total` and `begun_by_region`
+    count those that have begun. An ending is an error's code, or one of: `answer`,
     `client_gone`, or the name of the fault that was acted.
     """
 
     total: int = 0
     in_flight: int = 0
     in_flight_max: int = 0
+    begun_by_region: Counter[str] = field(default_factory=Counter)
     by_outcome: Counter[str] = field(default_factory=Counter)
     by_target: dict[Target, Counter[str]] = field(default_factory=dict)
     calls_by_job: dict[str, int] = field(default_factory=dict)
     answers_by_job: dict[str, int] = field(default_factory=dict)
     jobs_dropped: int = 0
 
-    def begin(self, job: str | None) -> None:
+    def begin(self, target: Target, job: str | None) -> None:
         """Count a call that has arrived."""
         self.total += 1
+        known = target.region in self.begun_by_region or len(self.begun_by_region) < TARGETS_MAX
+        self.begun_by_region[target.region if known else OTHER.region] += 1
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
         if job is None:
@@ -74,7 +77,13 @@ class Stats:
         """Forget all counts, except of the calls that are still in flight."""
         self.total = self.in_flight_max = self.in_flight
         self.jobs_dropped = 0
-        for counts in (self.by_outcome, self.by_target, self.calls_by_job, self.answers_by_job):
+        for counts in (
+            self.begun_by_region,
+            self.by_outcome,
+            self.by_target,
+            self.calls_by_job,
+            self.answers_by_job,
+        ):
             counts.clear()
 
     def as_json(self) -> dict[str, object]:
@@ -83,6 +92,7 @@ class Stats:
             "total": self.total,
             "in_flight": self.in_flight,
             "in_flight_max": self.in_flight_max,
+            "begun_by_region": dict(self.begun_by_region),
             "by_outcome": dict(self.by_outcome),
             "by_target": [
                 {

@@ -1,4 +1,4 @@
-"""What was seen of the fleet's circuit, as values.
+"""What was seen of one target's circuit, as values.
 
 The turns are rows of the breakers' table, and the counts are the model's own. Both
 carry the story's time: the stack and the workers share one host, and so one clock.
@@ -17,9 +17,10 @@ MARGIN_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One change of the circuit, as the breakers' table tells it.
+    """One change of a circuit, as the breakers' table tells it.
 
     Attributes:
+        breaker: Whose circuit: a target's name, or an endpoint's.
         version: Grows with every write; it names the row.
         round: Number of the latest round of probes.
         rest_s: How long an open circuit was to rest.
@@ -53,7 +54,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The model's own count at one moment: calls begun, and calls ended badly."""
+    """The model's own count in one Region at one moment: calls begun, and calls ended badly."""
 
     at_s: float
     calls: int
@@ -85,25 +86,24 @@ class Bout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """All that was seen of it.
+    """All that was seen of one.
 
     Attributes:
+        target: Whose it is.
         turns: In the order of their versions.
-        counts: In the order of time.
+        counts: Of the target's Region, in the order of time.
         probes: What one round may ask for.
         ramp: The shares that lead back, by the policy.
         failed_by: Failed calls of the outage that each worker tells of.
-        stopped_s: When each worker told of its last one before the first round.
     """
 
+    target: str
     turns: tuple[Turn, ...]
     counts: tuple[Count, ...] = field(repr=False)
-    brownout: Bout
     outage: Bout
     probes: int
     ramp: tuple[float, ...]
     failed_by: Mapping[str, int]
-    stopped_s: Mapping[str, float]
 
     @property
     def trips(self) -> list[Turn]:
@@ -111,14 +111,22 @@ class Circuit:
         return [turn for turn in self.turns if turn.old == CLOSED and turn.new == OPEN]
 
     @property
-    def early(self) -> list[Turn]:
-        """Turns before the outage: nothing should have been changed by then."""
-        return [turn for turn in self.turns if turn.at_s < self.outage.began_s]
+    def way_back(self) -> list[Turn]:
+        """The turns since it last let out no more than probes."""
+        last = max(
+            (n for n, turn in enumerate(self.turns) if turn.new in (OPEN, HALF_OPEN)), default=-1
+        )
+        return list(self.turns[last + 1 :])
 
     @property
-    def shape(self) -> list[tuple[str, float]]:
-        """The states and shares that it went through, in order."""
-        return [(turn.new, turn.share) for turn in self.turns]
+    def closed(self) -> Turn | None:
+        """Its last turn, if that closed it."""
+        return self.turns[-1] if self.turns and self.turns[-1].new == CLOSED else None
+
+    @property
+    def rests(self) -> list[tuple[float, float]]:
+        """When it was open, from and until, in the story's time."""
+        return rests_of(self.turns, self.counts[-1].at_s)
 
     def spells(self) -> list[Spell]:
         """What reached the model after each turn; after the last one, until all was over."""
@@ -151,6 +159,15 @@ class Circuit:
     def _counted(self, at_s: float) -> int:
         before = [count.calls for count in self.counts if count.at_s <= at_s]
         return before[-1] if before else 0
+
+
+def rests_of(turns: tuple[Turn, ...], until_s: float) -> list[tuple[float, float]]:
+    """When a circuit was open, from and until: after its last turn, until `until_s`."""
+    return [
+        (turn.at_s, until_s if after is None else after.at_s)
+        for turn, after in _with_next(turns)
+        if turn.new == OPEN
+    ]
 
 
 def _with_next(turns: tuple[Turn, ...]) -> Iterator[tuple[Turn, Turn | None]]:

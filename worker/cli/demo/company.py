@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from worker.cli.demo import logs
 from worker.cli.demo.children import Child, Children, Trouble
@@ -16,6 +16,7 @@ from worker.client import Client, NotSubmitted
 SLOTS: Final = 8
 GRACE_S: Final = 10.0
 LOOK_S: Final = 0.25
+RESULT_S: Final = 10.0  # far above what a read takes
 LEAVE_S: Final = GRACE_S + 1.0  # then a worker is killed, and a promise broken
 
 Rows = dict[str, Row]
@@ -27,11 +28,13 @@ class Company:
     Attributes:
         sent: Every job that was sent, by its id.
         workers: Every worker that was ever hired.
+        clients: The producer's, by route.
     """
 
     def __init__(self, children: Children, watch: Watch, screen: Screen) -> None:
         self.sent: dict[str, Order] = {}
         self.workers: list[Child] = []
+        self.clients: dict[str, Client] = {}
         self._children = children
         self._watch = watch
         self._screen = screen
@@ -67,7 +70,7 @@ class Company:
         took_s = self._screen.elapsed_s - began
         return Leave(worker=worker.name, exit_code=code, took_s=took_s, in_hand=in_hand)
 
-    async def send(self, client: Client, orders: Iterable[Order]) -> int:
+    async def send(self, orders: Iterable[Order]) -> int:
         """Send jobs, and return how many messages they were.
 
         Raises:
@@ -75,18 +78,29 @@ class Company:
         """
         messages = 0
         orders = list(orders)
-        trees = [order.tree for order in orders for _ in range(order.times) if order.tree]
-        for outcome in await client.submit_many(trees):
-            messages += 1
-            if isinstance(outcome, NotSubmitted):
-                msg = f"A job was not taken: {outcome.code}, {outcome.detail}"
-                raise Trouble(msg)
+        for route, client in self.clients.items():
+            own = [order for order in orders if order.tree and order.route == route]
+            trees = [order.tree for order in own for _ in range(order.times)]
+            for outcome in await client.submit_many(trees):
+                messages += 1
+                if isinstance(outcome, NotSubmitted):
+                    msg = f"A job was not taken: {outcome.code}, {outcome.detail}"
+                    raise Trouble(msg)
         self.sent |= {order.tree["id"]: order for order in orders if order.tree}
         for order in orders:
             if order.body:
                 messages += 1
                 self.sent[await self._watch.send_raw(order.body)] = order
         return messages
+
+    async def result(self, job: str) -> Mapping[str, Any]:
+        """The result envelope of a finished job, as its producer gets it.
+
+        Raises:
+            TimeoutError: It has none.
+        """
+        client = self.clients[self.sent[job].route]
+        return (await client.wait(job, timeout_s=RESULT_S)).envelope
 
     async def look(self) -> tuple[Rows, dict[str, int]]:
         """The ledger and the queues as they are now; the picture follows.

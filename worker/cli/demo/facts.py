@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from worker.cli.demo.circuit import Circuit
+from worker.cli.demo.act import Act
 from worker.cli.demo.mix import Order, Sort
 
 ANSWERED: Final = "answered"
+DEGRADED: Final = "degraded"
+PARKED: Final = "parked"
 OUT_OF_ORDER: Final = ("ServiceUnavailableException", "InternalServerException")
-FINAL: Final = frozenset({ANSWERED, "degraded", "dead", "cancelled"})
+FINAL: Final = frozenset({ANSWERED, DEGRADED, "dead", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,7 @@ class Row:
         version: What makes it this final record and no other: state, fence, time of its end.
         charged: Model calls that the job was charged for.
         parks: How often it was put back without blame.
+        finished_at: When it ended, seconds since 1970; 0 if it has not.
         envelope: The result envelope; empty while there is none.
     """
 
@@ -33,6 +36,7 @@ class Row:
     parks: int = 0
     interruptions: int = 0
     crashes: int = 0
+    finished_at: float = 0.0
     envelope: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -47,9 +51,20 @@ class Row:
         return "".join(block.get("text", "") for block in message.get("content", ()))
 
     @property
+    def target(self) -> str:
+        """Who answered; "" if no model did."""
+        return str(self.envelope.get("route", {}).get("target", ""))
+
+    @property
+    def took_s(self) -> float:
+        """From its first send to its end, as its own envelope tells."""
+        return float(self.envelope.get("latency_ms", {}).get("total", 0)) / 1000
+
+    @property
     def calls_told(self) -> int:
-        """Model calls that the job's own history tells of."""
-        return len(self.envelope.get("attempts", ()))
+        """Model calls that the job's own history tells of; an envelope shows the latest only."""
+        told = len(self.envelope.get("attempts", ()))
+        return max(told, int(self.envelope.get("attempts_total", 0)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +149,8 @@ class Facts:
         left: Messages still in the queues for work, by queue.
         drain: The worker that was asked to leave in mid-run.
         leaves: The workers that were asked to leave at the end.
-        circuit: What the fleet did in the brown-out and in the outage.
+        act: What the fleet did in the brown-out and in the outages.
+        results: Result envelopes as the client of a producer gets them, by what they show.
     """
 
     orders: Mapping[str, Order]
@@ -148,7 +164,8 @@ class Facts:
     drain: Leave
     leaves: tuple[Leave, ...]
     grace_s: float
-    circuit: Circuit
+    act: Act
+    results: Mapping[str, Mapping[str, Any]]
     logs: Logs
     took_s: float
 
@@ -156,6 +173,16 @@ class Facts:
     def answered(self) -> list[Row]:
         """The jobs that were answered."""
         return [row for row in self.rows.values() if row.state == ANSWERED]
+
+    @property
+    def degraded(self) -> list[Row]:
+        """The jobs that got a second-best answer."""
+        return [row for row in self.rows.values() if row.state == DEGRADED]
+
+    def rows_of(self, *sorts: Sort) -> list[Row]:
+        """The records of these sorts of jobs, as far as there are any."""
+        jobs = [job for job, order in self.orders.items() if order.sort in sorts]
+        return [self.rows[job] for job in jobs if job in self.rows]
 
     def jobs_of(self, sort: Sort) -> frozenset[str]:
         """The jobs of one sort, by id."""

@@ -24,9 +24,9 @@ def failed_calls(workers: Iterable[Child]) -> Counter[str]:
     return Counter(str(line["job"]) for worker in workers for line in _failed(worker))
 
 
-def failed_at(worker: Child) -> list[float]:
-    """When a worker told of each of its failed calls, seconds since 1970."""
-    return [float(line["at"]) for line in _failed(worker)]
+def failed_at(worker: Child, target: str) -> list[float]:
+    """When a worker told of each of its failed calls to a target, seconds since 1970."""
+    return [float(line["at"]) for line in _failed(worker) if line["target"] == target]
 
 
 def read(workers: Sequence[Child], phrases: Iterable[str]) -> Logs:

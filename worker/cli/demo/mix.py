@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from worker.cli.demo.plans import BATCH, CHAT, DEFAULT
 from worker.local.dialogue import Ask, reply_to
 from worker.local.moods import Chance, Mood
 from worker.local.outcomes import Answer, Fail, LogNormal
@@ -25,13 +26,13 @@ MOOD: Final = Mood(
     latency=LogNormal(0.55, 1.5),
     chances=(
         Chance(0.03, Fail("ServiceUnavailableException")),
-        Chance(0.02, Fail("ThrottlingException")),
+        Chance(0.01, Fail("ThrottlingException")),
     ),
     output_tokens=48,
 )
 MOOD_IN_WORDS: Final = (
     "a stand-in: invents answers in 0.2 to 1.5 s each; 3 % of its calls end with 503, "
-    "2 % are throttled"
+    "1 % are throttled"
 )
 BROWNOUT_RATE: Final = 0.3
 _QUICK: Final = LogNormal(0.3, 0.8)
@@ -59,7 +60,9 @@ class Sort(StrEnum):
     REFUSED = "refused by the model"
     MALFORMED = "malformed body"
     BROWNOUT = "sent during the brown-out"
-    OUTAGE = "sent during the outage"
+    MOVED = "sent while one Region fails"
+    CHAT = "chat, sent while both fail"
+    BATCH = "batch, sent while both fail"
 
 
 # How many of 300; the rest are short ones.
@@ -72,6 +75,9 @@ SHARES: Final[Mapping[Sort, int]] = {
     Sort.LATE: 2,
 }
 OF: Final = 300
+# Those of the first act are sent one by one, and not mixed.
+FIRST_ACT: Final = frozenset({Sort.BROWNOUT, Sort.MOVED, Sort.CHAT, Sort.BATCH})
+QUESTIONS: Final = 8  # people who chat ask the same few things
 JOBS_MIN: Final = 60  # fewer are done before a worker can be killed
 
 
@@ -96,6 +102,16 @@ class Order:
         """How many messages it is."""
         return 2 if self.sort is Sort.TWICE else 1
 
+    @property
+    def route(self) -> str:
+        """The route that it names."""
+        return str(self.tree.get("route", DEFAULT))
+
+    @property
+    def may_degrade(self) -> bool:
+        """Whether a second-best answer is one."""
+        return self.sort is Sort.CHAT
+
 
 def orders(jobs: int, canary: str) -> list[Order]:
     """A mix of `jobs` jobs in an order that is the same every time."""
@@ -112,8 +128,17 @@ def orders(jobs: int, canary: str) -> list[Order]:
 
 
 def question(sort: Sort, number: int, canary: str) -> Order:
-    """One short question of the second act."""
-    return _order(sort, number, _prompt(number, canary))
+    """One question of the first act; of those sent while one Region fails every other is chat."""
+    match sort:
+        case Sort.BROWNOUT:
+            route = DEFAULT
+        case Sort.MOVED:
+            route = CHAT if number % 2 else BATCH
+        case _:
+            route = CHAT if sort is Sort.CHAT else BATCH
+    asks = number // 2 % QUESTIONS if route == CHAT else number
+    order = _order(sort, number, _prompt(asks, canary))
+    return order if route == DEFAULT else replace(order, tree={**order.tree, "route": route})
 
 
 def _prompt(number: int, canary: str) -> str:
@@ -143,7 +168,12 @@ def _order(sort: Sort, number: int, prompt: str) -> Order:
     return Order(sort=sort, tree=tree, answer=reply_to(ask, MOOD, Answer()).text)
 
 
-_ID: Final[Mapping[Sort, str]] = {Sort.BROWNOUT: "brownout", Sort.OUTAGE: "outage"}
+_ID: Final[Mapping[Sort, str]] = {
+    Sort.BROWNOUT: "brownout",
+    Sort.MOVED: "moved",
+    Sort.CHAT: "chat",
+    Sort.BATCH: "batch",
+}
 _GARBAGE: Final = ("not_json", "unknown_field", "missing_field", "schema")
 
 

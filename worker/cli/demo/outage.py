@@ -1,32 +1,29 @@
-"""The first act: a model that ails, then one that is down, and a fleet that shares a circuit.
+"""The first act: a model that ails, then one Region that fails, then both, and all well again.
 
-Jobs keep coming all the while, so many a second. What the circuit did is read from its
-own table; what it did to the model, from the model's own count.
+A brown-out first. Then jobs of two routes keep coming: when near fails they move to far;
+when far fails as well, those of chat get a second-best answer, and those of batch wait.
 """
 
-import asyncio
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
-from worker.cli.demo import logs
-from worker.cli.demo.circuit import CLOSED, HALF_OPEN, OPEN, Bout, Circuit, Count, Turn
-from worker.cli.demo.company import LOOK_S, Company, Rows
-from worker.cli.demo.mix import BROWNOUT, BROWNOUT_RATE, OUTAGE, WELL, Sort, question
+from worker.cli.demo.act import Act, Waiting
+from worker.cli.demo.circuit import CLOSED, HALF_OPEN, OPEN, Bout, Count, Turn
+from worker.cli.demo.company import Company
+from worker.cli.demo.facts import DEGRADED, PARKED
+from worker.cli.demo.lookout import JOBS_PER_S, Lookout
+from worker.cli.demo.mix import BROWNOUT, BROWNOUT_RATE, OUTAGE, WELL, Sort
+from worker.cli.demo.plans import BATCH, FAR, NEAR, REGIONS
 from worker.cli.demo.screen import BAD, GOOD, NORMAL, Screen
-from worker.cli.demo.watch import Watch
-from worker.client import Client
-from worker.core.policy import BreakerPolicy
-from worker.local.moods import Mood
+from worker.cli.demo.watch import Watch, parked_queue
 
-JOBS_PER_S: Final = 10
 BROWNOUT_S: Final = 5.0
-OUTAGE_S: Final = 8.0
-BAD_ROUNDS: Final = 1  # at least: the second rest is to be seen, and longer
-COUNT_S: Final = 0.1
-ANSWERS_S: Final = 3.0  # for answers that were delayed; others come later
-OPENS_S: Final = 20.0  # these two are far above what is needed: this machine may be busy
+MOVING_S: Final = 2.0  # at least, after near's circuit opened
+BOTH_S: Final = 4.0  # at least, that both Regions fail
+POLLS_MIN: Final = 6  # of chat's parked queue, while both circuits rest: fewer tell nothing
+ANSWERS_S: Final = 2.0  # for answers that were delayed; others come later
+# These are far above what is needed: this machine may be busy.
+OPENS_S: Final = 20.0
+MOVES_S: Final = 15.0
 CLOSES_S: Final = 30.0
 _STYLE: Final = {OPEN: BAD, CLOSED: GOOD}
 
@@ -34,190 +31,191 @@ _STYLE: Final = {OPEN: BAD, CLOSED: GOOD}
 class Outage:
     """One performance of the act."""
 
-    def __init__(
-        self, company: Company, watch: Watch, screen: Screen, client: Client, canary: str
-    ) -> None:
-        self._company = company
-        self._watch = watch
+    def __init__(self, company: Company, watch: Watch, screen: Screen, canary: str) -> None:
         self._screen = screen
-        self._client = client
-        self._canary = canary
-        self._zero_at = time.time() - screen.elapsed_s
-        self._counts: list[Count] = []
-        self._turns: tuple[Turn, ...] = ()
-        self._stopped_s: dict[str, float] = {}
-        self._rows: Rows = {}
-        self._sends: tuple[Sort, float, int] | None = None
+        self._lookout = Lookout(company, watch, screen, canary, self._tell)
+        self._stopped: set[str] = set()  # targets of which it was told when the last calls ended
 
-    async def tell(self) -> Circuit:
+    async def tell(self) -> Act:
         """Play it, and return what was seen.
 
         Raises:
             Trouble: A process has ended by itself, or a job was not taken.
         """
-        counting = asyncio.create_task(self._count())
-        try:
+        async with self._lookout as lookout:
             brownout = await self._brownout()
-            outage = await self._outage()
-            await self._recovery()
-        finally:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
-        self._counts.append(await self._watch.count(self._zero_at))
-        policy = BreakerPolicy()
-        return Circuit(
-            turns=self._turns,
-            counts=tuple(self._counts),
+            near = await self._near_fails()
+            far = await self._far_fails()
+            waiting = self._waiting()
+            well = await self._both_well()
+            await self._recovery(waiting)
+        return Act(
+            zero_at=lookout.zero_at,
             brownout=brownout,
-            outage=outage,
-            probes=policy.probes,
-            ramp=policy.ramp,
-            failed_by={
-                worker: sum(at_s >= outage.began_s for at_s in told)
-                for worker, told in self._failed_s().items()
-            },
-            stopped_s=self._stopped_s,
+            turns=lookout.turns,
+            near=lookout.circuit(NEAR, _bout(near, well[NEAR])),
+            far=lookout.circuit(FAR, _bout(far, well[FAR])),
+            waiting=waiting,
+            polls=tuple(lookout.polls),
         )
 
     # --- scenes ----------------------------------------------------------------
 
     async def _brownout(self) -> Bout:
-        before = await self._ails(BROWNOUT)
+        lookout = self._lookout
+        began = (await lookout.set_mood(BROWNOUT, NEAR))[NEAR]
         self._screen.say(
             "brown-out",
             f"{BROWNOUT_RATE * 100:.0f} % of all calls fail from now on; {JOBS_PER_S} jobs come "
             "each second",
             BAD,
         )
-        self._sends = (Sort.BROWNOUT, before.at_s, 0)
-        await self._until(lambda: self._screen.elapsed_s - before.at_s >= BROWNOUT_S, BROWNOUT_S)
-        bout = await self._is_well(before)
-        self._sends = None
-        await self._until(lambda: self._all_over(Sort.BROWNOUT), ANSWERS_S)
+        lookout.send(Sort.BROWNOUT)
+        await lookout.until(lambda: self._since(began) >= BROWNOUT_S, BROWNOUT_S)
+        bout = _bout(began, (await lookout.set_mood(WELL))[NEAR])
+        lookout.send()
+        await lookout.until(lambda: lookout.are_over(Sort.BROWNOUT), ANSWERS_S)
         self._screen.say(
             "well",
             f"{bout.failed} of {bout.calls} calls failed, and the circuit "
-            + ("was opened" if self._turns else "stayed closed"),
-            BAD if self._turns else GOOD,
+            + ("was opened" if lookout.turns else "stayed closed"),
+            BAD if lookout.turns else GOOD,
         )
         return bout
 
-    async def _outage(self) -> Bout:
-        before = await self._ails(OUTAGE)
+    async def _near_fails(self) -> Count:
+        lookout = self._lookout
+        began = (await lookout.set_mood(OUTAGE, NEAR))[NEAR]
         self._screen.say(
-            "outage", "every call fails from now on (503 and 500); the jobs keep coming", BAD
+            "near fails",
+            f"every call to {REGIONS[NEAR]} fails from now on (503 and 500); the jobs that come "
+            f"now may go to {REGIONS[FAR]} too",
+            BAD,
         )
-        self._sends = (Sort.OUTAGE, before.at_s, 0)
-        await self._until(
-            lambda: (
-                self._screen.elapsed_s - before.at_s >= OUTAGE_S
-                and self._bad_rounds() >= BAD_ROUNDS
-            ),
-            OPENS_S,
-        )
-        bout = await self._is_well(before)
+        lookout.send(Sort.MOVED)
+        await lookout.until(lambda: self._open_for_s(NEAR) >= MOVING_S, OPENS_S)
+        lookout.send()
+        await lookout.until(lambda: lookout.are_over(Sort.MOVED), MOVES_S)
+        await lookout.look_closely()
+        rows = [row for row in lookout.of(Sort.MOVED).values() if row and row.target == FAR]
         self._screen.say(
-            "well",
-            f"the model answers again, after {bout.took_s:.0f} s. Nobody tells the workers",
+            "moved",
+            f"{len(rows)} of {len(lookout.of(Sort.MOVED))} jobs are answered by far, after "
+            f"{sum(row.took_s for row in rows) / max(1, len(rows)):.1f} s on the mean",
             GOOD,
         )
-        return bout
+        return began
 
-    async def _recovery(self) -> None:
-        await self._until(lambda: self._is(CLOSED), CLOSES_S)
-        self._sends = None
-        await self._until(lambda: self._all_over(Sort.OUTAGE), ANSWERS_S)
-        answered, jobs = self._over(Sort.OUTAGE)
+    async def _far_fails(self) -> Count:
+        lookout = self._lookout
+        began = (await lookout.set_mood(OUTAGE, FAR))[FAR]
+        self._screen.say(
+            "far fails",
+            f"every call to {REGIONS[FAR]} fails as well; jobs come for chat, which has a cache, "
+            "and for batch, which can only wait",
+            BAD,
+        )
+        lookout.send(Sort.CHAT, Sort.BATCH)
+        await lookout.until(lambda: self._since(began) >= BOTH_S and self._all_shown(), OPENS_S)
+        return began
+
+    def _waiting(self) -> Waiting:
+        lookout = self._lookout
+        batch = lookout.of(Sort.BATCH)
+        waiting = Waiting(
+            parked=frozenset(job for job, row in batch.items() if row and row.state == PARKED),
+            doorbells=lookout.depth[parked_queue(BATCH)],
+            untouched=sum(row is None for row in batch.values()),
+        )
+        self._screen.say(
+            "degraded",
+            f"{self._degraded()} of {len(lookout.of(Sort.CHAT))} chat jobs have the answer that "
+            "the same question got before, and are told so",
+            GOOD,
+        )
+        self._screen.say(
+            "parked",
+            f"{len(waiting.parked)} of {len(batch)} batch jobs were tried, and wait in the parked "
+            f"queue; {waiting.untouched} more in the jobs queue",
+            GOOD,
+        )
+        return waiting
+
+    async def _both_well(self) -> dict[str, Count]:
+        well = await self._lookout.set_mood(WELL)
+        self._screen.say("both well", "both Regions answer again. Nobody tells the workers", GOOD)
+        return well
+
+    async def _recovery(self, waiting: Waiting) -> None:
+        lookout = self._lookout
+        await lookout.until(lambda: self._is(NEAR, CLOSED), CLOSES_S)
+        lookout.send()
+        sorts = (Sort.CHAT, Sort.BATCH)
+        await lookout.until(lambda: lookout.are_over(*sorts), ANSWERS_S)
+        rows = [row for job in waiting.parked if (row := lookout.rows.get(job))]
+        self._screen.say(
+            "released",
+            f"{sum(row.final for row in rows)} of {len(waiting.parked)} parked jobs are back, and "
+            "answered",
+            GOOD,
+        )
+        ended, jobs = lookout.ended(*sorts), len(lookout.of(*sorts))
         self._screen.say(
             "caught up",
-            f"{answered} of {jobs} jobs of the outage are finished"
-            + ("; others are parked, and come back" if answered < jobs else ""),
+            f"{ended} of {jobs} jobs of both outages are finished"
+            + ("; others are parked, and come back" if ended < jobs else ""),
             GOOD,
         )
 
-    async def _ails(self, mood: Mood) -> Count:
-        before = await self._watch.count(self._zero_at)
-        await self._watch.set_mood(mood)
-        return before
+    # --- when a scene is over --------------------------------------------------
 
-    async def _is_well(self, before: Count) -> Bout:
-        await self._look()
-        await self._watch.set_mood(WELL)
-        after = await self._watch.count(self._zero_at)
-        return Bout(
-            began_s=before.at_s,
-            ended_s=after.at_s,
-            calls=after.calls - before.calls,
-            failed=after.failed - before.failed,
-        )
+    def _since(self, began: Count) -> float:
+        return self._screen.elapsed_s - began.at_s
 
-    # --- small change ----------------------------------------------------------
+    def _open_for_s(self, target: str) -> float:
+        """How long ago a circuit was first opened, in seconds; 0 if it was not."""
+        turns = self._lookout.of_target(target)
+        return self._screen.elapsed_s - turns[0].at_s if turns else 0.0
 
-    async def _until(self, moment: Callable[[], bool], limit_s: float) -> None:
-        """Look until the moment has come; what follows if it does not is told at the end."""
-        until_s = self._screen.elapsed_s + limit_s
-        while True:
-            await self._look()
-            if moment() or self._screen.elapsed_s >= until_s:
-                return
-            await asyncio.sleep(LOOK_S)
+    def _all_shown(self) -> bool:
+        """Whether far's circuit had a bad round, both rested, and there is a job of each kind."""
+        bad = any((t.old, t.new) == (HALF_OPEN, OPEN) for t in self._lookout.of_target(FAR))
+        batch = self._lookout.of(Sort.BATCH).values()
+        parked = any(row and row.state == PARKED for row in batch)
+        rested = self._lookout.rest.chat >= POLLS_MIN
+        return bad and rested and parked and self._degraded() > 0
 
-    async def _look(self) -> None:
-        await self._send()
-        turns = [
-            replace(turn, by=self._company.name_of(turn.by))
-            for turn in await self._watch.turns(self._zero_at)
-        ]
-        for turn in turns[len(self._turns) :]:
-            self._tell(turn)
-        self._turns = tuple(turns)
-        self._rows, _ = await self._company.look()
+    def _degraded(self) -> int:
+        chat = self._lookout.of(Sort.CHAT).values()
+        return sum(row is not None and row.state == DEGRADED for row in chat)
+
+    def _is(self, target: str, state: str) -> bool:
+        turns = self._lookout.of_target(target)
+        return bool(turns) and turns[-1].new == state
+
+    # --- telling ---------------------------------------------------------------
 
     def _tell(self, turn: Turn) -> None:
-        if turn.new == HALF_OPEN and not self._stopped_s:
-            for worker, told in self._failed_s().items():
-                self._stopped_s[worker] = max(
-                    (at_s for at_s in told if at_s < turn.at_s), default=0
-                )
-            last = ", ".join(f"{w}'s at {at_s:.1f} s" for w, at_s in self._stopped_s.items())
-            self._screen.say("stopped", f"the last calls ended: {last}", at_s=turn.at_s)
+        if turn.new == HALF_OPEN and turn.breaker not in self._stopped:
+            self._stopped.add(turn.breaker)
+            told = self._lookout.failed_s(turn.breaker)
+            last = ", ".join(
+                f"{worker}'s at {max((s for s in at if s < turn.at_s), default=0):.1f} s"
+                for worker, at in told.items()
+            )
+            text = f"the last calls to {turn.breaker} ended: {last}"
+            self._screen.say("stopped", text, at_s=turn.at_s)
         text = f"{_does(turn)}: {turn.why}"
         self._screen.say(turn.by, text, _STYLE.get(turn.new, NORMAL), at_s=turn.at_s)
 
-    def _failed_s(self) -> dict[str, list[float]]:
-        return {
-            worker.name: [at - self._zero_at for at in logs.failed_at(worker)]
-            for worker in self._company.here
-        }
 
-    def _is(self, state: str) -> bool:
-        return bool(self._turns) and self._turns[-1].new == state
-
-    def _bad_rounds(self) -> int:
-        return sum((turn.old, turn.new) == (HALF_OPEN, OPEN) for turn in self._turns)
-
-    def _all_over(self, sort: Sort) -> bool:
-        over, jobs = self._over(sort)
-        return over == jobs
-
-    def _over(self, sort: Sort) -> tuple[int, int]:
-        """How many jobs of a sort are finished, and how many were sent."""
-        jobs = [job for job, order in self._company.sent.items() if order.sort is sort]
-        return sum(job in self._rows and self._rows[job].final for job in jobs), len(jobs)
-
-    async def _send(self) -> None:
-        if self._sends is None:
-            return
-        sort, began_s, sent = self._sends
-        due = int((self._screen.elapsed_s - began_s) * JOBS_PER_S)
-        orders = [question(sort, number, self._canary) for number in range(sent + 1, due + 1)]
-        await self._company.send(self._client, orders)
-        self._sends = (sort, began_s, max(sent, due))
-
-    async def _count(self) -> None:
-        while True:
-            self._counts.append(await self._watch.count(self._zero_at))
-            await asyncio.sleep(COUNT_S)
+def _bout(before: Count, after: Count) -> Bout:
+    return Bout(
+        began_s=before.at_s,
+        ended_s=after.at_s,
+        calls=after.calls - before.calls,
+        failed=after.failed - before.failed,
+    )
 
 
 def _does(turn: Turn) -> str:
@@ -225,12 +223,12 @@ def _does(turn: Turn) -> str:
     match turn.new:
         case "open":
             again = "again, " if turn.old == HALF_OPEN else ""
-            return f"opens the fleet's circuit {again}for {turn.rest_s:.1f} s"
+            return f"opens the circuit of {turn.breaker} {again}for {turn.rest_s:.1f} s"
         case "half_open":
-            return f"begins round {turn.round} of probes"
+            return f"begins round {turn.round} of probes of {turn.breaker}"
         case "ramp":
-            return f"lets {turn.share * 100:.0f} % of the slots call"
+            return f"lets {turn.share * 100:.0f} % of the slots call {turn.breaker}"
         case "closed":
-            return "closes the circuit"
+            return f"closes the circuit of {turn.breaker}"
         case other:
             return other

@@ -19,6 +19,7 @@ from worker.cli.demo import report
 from worker.cli.demo.children import Children, Trouble, clean, living_in
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.mix import JOBS_MIN, orders
+from worker.cli.demo.plans import queues
 from worker.cli.demo.promises import judge
 from worker.cli.demo.screen import WIDTH_MAX, Screen
 from worker.cli.demo.story import Story
@@ -104,7 +105,6 @@ def _place(environment: dict[str, str]) -> Place:
         url=environment["AWS_ENDPOINT_URL_SQS"],
         table=f"{NAME}-jobs",
         breakers=f"{NAME}-breakers",
-        jobs_url=jobs_url,
-        parked_url=sibling(jobs_url, "parked"),
+        queues=queues(jobs_url),
         dead_url=sibling(jobs_url, "dead"),
     )

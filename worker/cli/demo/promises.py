@@ -7,10 +7,11 @@ model's own count and from the process table.
 from collections.abc import Callable
 from typing import Final
 
-from worker.cli.demo.facts import ANSWERED, Facts
+from worker.cli.demo.facts import ANSWERED, DEGRADED, Facts
 from worker.cli.demo.mix import Sort
 from worker.cli.demo.promise import Promise, jobs
 from worker.cli.demo.promises_circuit import CIRCUIT
+from worker.cli.demo.promises_ways import WAYS
 
 
 def judge(facts: Facts) -> tuple[Promise, ...]:
@@ -38,12 +39,14 @@ def _as_it_should(facts: Facts) -> Promise:
         row = facts.rows.get(job)
         if row is None or not row.final:
             continue  # told above
-        ended = "" if row.state == ANSWERED else row.reason or row.state
+        served = row.state == ANSWERED or (row.state == DEGRADED and order.may_degrade)
+        ended = "" if served else row.reason or row.state
         if ended != order.dies:
             wrong.append(f"{job}: {ended or ANSWERED} instead of {order.dies or ANSWERED}")
     return Promise(
         "Good jobs are answered, and bad ones are given up for their own reason.",
-        f"{len(facts.answered)} answered, {len(facts.rows) - len(facts.answered)} given up",
+        f"{len(facts.answered)} answered, {len(facts.degraded)} degraded, "
+        f"{sum(row.state == 'dead' for row in facts.rows.values())} given up",
         tuple(wrong),
     )
 
@@ -51,12 +54,12 @@ def _as_it_should(facts: Facts) -> Promise:
 def _own_answers(facts: Facts) -> Promise:
     strange = [
         row.job
-        for row in facts.answered
+        for row in (*facts.answered, *facts.degraded)
         if row.job in facts.orders and row.text != facts.orders[row.job].answer
     ]
     return Promise(
         "Every answer belongs to its question.",
-        f"{len(facts.answered)} answers compared",
+        f"{len(facts.answered) + len(facts.degraded)} answers compared",
         jobs("has somebody else's answer", strange),
     )
 
@@ -177,4 +180,5 @@ _PROMISES: Final[tuple[Callable[[Facts], Promise], ...]] = (
     _discreet,
     _measured,
     *CIRCUIT,
+    *WAYS,
 )

@@ -1,6 +1,5 @@
 """How it is told at the end: what became of the jobs, and which promises were kept."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,14 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.demo.circuit import CLOSED, Circuit
-from worker.cli.demo.facts import ANSWERED, Facts, Letter, Row
+from worker.cli.demo.act import Act
+from worker.cli.demo.circuit import CLOSED
+from worker.cli.demo.facts import ANSWERED, DEGRADED, Facts, Letter
 from worker.cli.demo.mix import Sort
 from worker.cli.demo.promise import Promise
+from worker.cli.demo.results import DETAIL_SHOWN, cut, shortened
 from worker.cli.demo.screen import QUIET
 
-TEXT_SHOWN: Final = 24  # characters of an answer
-DETAIL_SHOWN: Final = 46
 NEXT: Final = (
     ("inference-worker local up", "the stack alone; paste what it prints into other terminals"),
     ("inference-worker run", "a worker; Ctrl-C lets it finish what it has"),
@@ -30,10 +29,10 @@ def open_curtain(console: Console, jobs: int) -> None:
     console.print(
         "\n[bold]inference-worker[/] takes jobs from a queue, asks a model, and stores each\n"
         "answer once. Here two workers have to prove it, in two acts. First the model\n"
-        "fails, a little and then wholly, and they share one circuit breaker. Then the\n"
-        f"workers do: of {jobs} jobs in the queue some are in hand when one worker is killed\n"
-        "and the other is asked to leave. No job may be lost, and none paid for twice\n"
-        "without need.\n"
+        "fails: a little, then in one of two Regions, then in both. Jobs move to the\n"
+        "other Region, then get a second-best answer, or wait. Then the workers fail: of\n"
+        f"{jobs} jobs in the queue some are in hand when one worker is killed and the other\n"
+        "is asked to leave. No job may be lost, and none paid for twice without need.\n"
     )
 
 
@@ -45,10 +44,10 @@ def tell(console: Console, facts: Facts, promises: Sequence[Promise]) -> None:
     console.print(_letters(facts.letters))
     _headline(console, "What the model was asked")
     console.print(_calls(facts))
-    _headline(console, "What the circuit did in the outage")
-    console.print(_turns(facts.circuit))
+    _headline(console, "What the circuits did in the outages")
+    console.print(_turns(facts.act))
     _headline(console, "What a producer gets back")
-    _results(console, facts)
+    _results(console, facts.results)
     _headline(console, "The promises")
     for promise in promises:
         _promise(console, promise)
@@ -64,38 +63,6 @@ def tell(console: Console, facts: Facts, promises: Sequence[Promise]) -> None:
         console.print()
 
 
-def shortened(envelope: Mapping[str, Any]) -> str:
-    """A result envelope as JSON without its small print."""
-    output, error = envelope.get("output"), envelope.get("error")
-    fields = [f'"{name}": {_json(envelope[name])}' for name in ("job_id", "status")]
-    if output is not None:
-        (block, *_) = output["message"]["content"]
-        message = {"message": {"content": [{"text": _cut(block["text"], TEXT_SHOWN)}]}}
-        usage = {name: envelope["usage"][name] for name in ("input", "output", "cost_usd")}
-        fields += [f'"output": {_json(message)}', f'"usage": {_json(usage)}']
-    if error is not None:
-        parts = [f'"{name}": {_json(_cut(error[name], DETAIL_SHOWN))}' for name in error]
-        fields.append(_spread('"error": {', parts, "}"))
-    rows = [
-        _json({name: row[name] for name in ("n", "kind", "http", "duration_ms")})
-        for row in envelope["attempts"]
-    ]
-    fields.append(_spread('"attempts": [', rows, "]"))
-    return "{" + ",\n ".join(fields) + "}"
-
-
-def _spread(head: str, parts: Sequence[str], tail: str) -> str:
-    return head + "\n    " + ",\n    ".join(parts) + tail
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most].rstrip()}…"
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _headline(console: Console, text: str) -> None:
     console.print(f"\n[bold]{text}[/]\n")
 
@@ -109,16 +76,19 @@ def _grid(*columns: str) -> Table:
 
 
 def _sorts(facts: Facts) -> Padding:
-    table = _grid("sort", "sent#", "answered#", "given up#")
+    table = _grid("sort", "sent#", "answered#", "degraded#", "given up#")
     total: Counter[str] = Counter()
     for sort in Sort:
-        jobs = [job for job, order in facts.orders.items() if order.sort is sort]
-        rows = [facts.rows[job] for job in jobs if job in facts.rows]
-        answered = sum(row.state == ANSWERED for row in rows)
-        dead = sum(row.final for row in rows) - answered
-        total.update(sent=len(jobs), answered=answered, dead=dead)
-        table.add_row(sort, str(len(jobs)), _or_dash(answered), _or_dash(dead))
-    table.add_row("together", *(str(total[name]) for name in ("sent", "answered", "dead")))
+        states = Counter(row.state for row in facts.rows_of(sort) if row.final)
+        counts = {
+            "sent": len(facts.jobs_of(sort)),
+            "answered": states.pop(ANSWERED, 0),
+            "degraded": states.pop(DEGRADED, 0),
+            "given up": states.total(),
+        }
+        total.update(counts)
+        table.add_row(sort, *map(_or_dash, counts.values()))
+    table.add_row("together", *map(_or_dash, total.values()))
     return Padding(table, (0, 0, 0, 2))
 
 
@@ -130,7 +100,7 @@ def _letters(letters: Sequence[Letter]) -> Padding:
     table = _grid("reason", "jobs#", "fingerprint", "in words")
     groups = Counter((letter.reason, letter.fingerprint, letter.detail) for letter in letters)
     for (reason, fingerprint, detail), count in sorted(groups.items()):
-        table.add_row(reason, str(count), fingerprint, _cut(detail, DETAIL_SHOWN) or "-")
+        table.add_row(reason, str(count), fingerprint, cut(detail, DETAIL_SHOWN) or "-")
     return Padding(table, (0, 0, 0, 2))
 
 
@@ -152,31 +122,29 @@ def _calls(facts: Facts) -> Padding:
     return Padding(table, (0, 0, 0, 2))
 
 
-def _turns(circuit: Circuit) -> Padding:
-    table = _grid("at#", "circuit", "calls#", "written by", "why")
-    began = f"{circuit.outage.began_s:.1f} s"
-    table.add_row(began, CLOSED, str(circuit.exposed), "-", "the model is down")
-    for spell in circuit.spells():
-        turn = spell.turn
-        at, calls = f"{turn.at_s:.1f} s", str(spell.calls)
-        table.add_row(at, turn.words, calls, turn.by, turn.why)
-    note = Text("calls: how many reached the model until the next line, by its count", style=QUIET)
+def _turns(act: Act) -> Padding:
+    table = _grid("at#", "target", "circuit", "calls#", "why")
+    lines = []
+    for circuit in act.circuits:
+        began_s = circuit.outage.began_s
+        lines.append((began_s, circuit.target, CLOSED, circuit.exposed, "its Region fails"))
+        lines += [
+            (turn.at_s, circuit.target, turn.words, spell.calls, turn.why)
+            for spell in circuit.spells()
+            for turn in (spell.turn,)
+        ]
+    for at_s, target, words, calls, why in sorted(lines):
+        table.add_row(f"{at_s:.1f} s", target, words, str(calls), why)
+    note = Text(
+        "calls: how many reached its Region until its next line, by the model's count", style=QUIET
+    )
     return Padding(Group(table, note), (0, 0, 0, 2))
 
 
-def _results(console: Console, facts: Facts) -> None:
-    failed = [row for row in facts.rows.values() if row.reason]
-    for row in filter(None, (_best(facts.answered), _best(failed))):
-        console.print(Padding(Text(shortened(row.envelope)), (0, 0, 0, 2)))
-
-
-def _best(rows: Sequence[Row]) -> Row | None:
-    """The one with the most to tell: an answer that took several calls, say."""
-    return max(
-        (row for row in rows if row.envelope),
-        key=lambda row: (row.calls_told, row.job),
-        default=None,
-    )
+def _results(console: Console, results: Mapping[str, Mapping[str, Any]]) -> None:
+    for what, envelope in results.items():
+        console.print(f"  [dim]{what}[/]")
+        console.print(Padding(Text(shortened(envelope)), (0, 0, 0, 2)))
 
 
 def _promise(console: Console, promise: Promise) -> None:

@@ -106,8 +106,8 @@ def _picture(view: View, elapsed_s: float) -> RenderableType:
         busy = "" if desk.in_hand is None else _dots(desk.in_hand, view.slots)
         style = QUIET if desk.in_hand is None else NORMAL
         desks.add_row(desk.name, str(desk.pid), desk.state, Text(busy, style="cyan"), style=style)
-    waiting = ", ".join(f"{name} {count}" for name, count in view.depth.items())
-    foot = Text(f"{waiting}, model calls {view.calls}", style=QUIET)
+    waiting = "".join(f"{name} {count}, " for name, count in view.depth.items() if count)
+    foot = Text(f"{waiting}model calls {view.calls}", style=QUIET)
     return Padding(Group(head, desks, foot), (1, 0, 0, 2))
 
 

@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
-from worker.cli.demo import logs
+from worker.cli.demo import logs, plans, results
+from worker.cli.demo.act import Act
 from worker.cli.demo.children import Child, Children, Trouble
-from worker.cli.demo.circuit import Circuit
 from worker.cli.demo.company import GRACE_S, LOOK_S, SLOTS, Company, Rows
 from worker.cli.demo.facts import Facts, Kill, Leave
 from worker.cli.demo.mix import MOOD, MOOD_IN_WORDS, WELL, Order, Sort
@@ -26,8 +27,7 @@ SETTINGS: Final = {
     "WORKER_QUEUE__WAIT_S": "1",
     "WORKER_QUEUE__CLOCK_SKEW_S": "0.5",  # one host, one clock
     "WORKER_METRICS__FLUSH_S": "1",
-    "WORKER_MODEL__PRICE_INPUT": "1",
-    "WORKER_MODEL__PRICE_OUTPUT": "5",
+    "WORKER_PACING__CUT": "0.9",  # the stand-in throttles by chance: there is no quota to find
 }
 LIMIT_S: Final = 45.0  # for one scene; then the promises are judged as things stand
 SETTLE_S: Final = 0.3  # a claim that was on its way when its worker died has landed by then
@@ -62,29 +62,39 @@ class Story:
             Trouble: It cannot go on; the message says why.
         """
         say, place = self._screen.say, self._watch.place
-        say("stack", f"queues, table, bucket and model at {place.url}, in this machine only")
+        say("stack", f"queues, tables, bucket and model at {place.url}, in this machine only")
+        await self._watch.prepare()
         await self._watch.set_mood(WELL)
-        self._children.environment |= SETTINGS | {"WORKER_LEDGER__TABLE": place.table}
+        self._set_up()
         first, second = [await self._company.hire() for _ in range(2)]
         bucket = os.environ["WORKER_PAYLOADS__BUCKET"]
-        async with Client.open(place.jobs_url, place.table, bucket=bucket) as client:
-            outage = Outage(self._company, self._watch, self._screen, client, self._canary)
-            circuit = await outage.tell()
+        async with AsyncExitStack() as clients:
+            for route, url in place.queues.items():
+                client = Client.open(url, place.table, bucket=bucket)
+                self._company.clients[route] = await clients.enter_async_context(client)
+            act = await Outage(self._company, self._watch, self._screen, self._canary).tell()
             await self._watch.set_mood(MOOD)
             say("model", MOOD_IN_WORDS)
-            await self._send(client)
-        kill = await self._kill(first)
-        await self._company.hire()
-        drain = await self._dismiss(second)
-        await self._finish()
-        leaves = await self._close()
-        return await self._facts(kill, drain, leaves, circuit)
+            await self._send()
+            kill = await self._kill(first)
+            await self._company.hire()
+            drain = await self._dismiss(second)
+            await self._finish()
+            leaves = await self._close()
+            return await self._facts(kill, drain, leaves, act)
+
+    def _set_up(self) -> None:
+        """Set the workers' environment: ours has one queue and one model, theirs have more."""
+        place, theirs = self._watch.place, self._children.environment
+        del theirs["WORKER_QUEUE__URL"]
+        theirs |= plans.environment(theirs.pop("WORKER_MODEL__ID"), place.queues, place.dead_url)
+        theirs |= SETTINGS | {"WORKER_LEDGER__TABLE": place.table}
 
     # --- scenes ----------------------------------------------------------------
 
-    async def _send(self, client: Client) -> None:
+    async def _send(self) -> None:
         before = set(self._company.sent)
-        messages = await self._company.send(client, self._orders)
+        messages = await self._company.send(self._orders)
         self._second = self._company.sent.keys() - before
         raw = sum(bool(order.body) for order in self._orders)
         twice = sum(order.sort is Sort.TWICE for order in self._orders)
@@ -163,9 +173,7 @@ class Story:
         self._screen.say("SIGTERM", f"{names} have left, exit codes {codes}")
         return tuple(leaves)
 
-    async def _facts(
-        self, kill: Kill, drain: Leave, leaves: tuple[Leave, ...], circuit: Circuit
-    ) -> Facts:
+    async def _facts(self, kill: Kill, drain: Leave, leaves: tuple[Leave, ...], act: Act) -> Facts:
         rows, left = await self._watch.ledger(), await self._watch.depth()
         letters = await self._watch.take_letters()
         phrases = [
@@ -184,7 +192,11 @@ class Story:
             drain=drain,
             leaves=leaves,
             grace_s=GRACE_S,
-            circuit=circuit,
+            act=act,
+            results={
+                what: await self._company.result(job)
+                for what, job in results.chosen(self._company.sent, rows).items()
+            },
             logs=logs.read(self._company.workers, phrases),
             took_s=self._screen.elapsed_s,
         )

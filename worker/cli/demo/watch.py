@@ -6,6 +6,7 @@ not repeated here. All endpoints come from the environment.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,10 +17,14 @@ import orjson
 from aiobotocore.session import get_session
 from pydantic import TypeAdapter
 
+from worker.cli.demo.act import Polls
 from worker.cli.demo.circuit import Count, Turn
-from worker.cli.demo.facts import Calls, Letter, Row
-from worker.local.control import PREFIX, MoodOrder, MoodsOrder
+from worker.cli.demo.facts import OUT_OF_ORDER, Calls, Letter, Row
+from worker.cli.demo.plans import BATCH, CHAT, DEFAULT, REGIONS
+from worker.local.control import PREFIX, FaultsOrder, MoodOrder, MoodsOrder
+from worker.local.faults import Delay, Rule
 from worker.local.moods import Mood
+from worker.settings.knobs import sibling
 
 STREAM: Final = "ConverseStream"
 _HISTORY: Final = "#history#"
@@ -34,14 +39,21 @@ _GLANCE: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where to look."""
+    """Where to look. `queues` has the jobs queue of each route."""
 
     url: str
     table: str
     breakers: str
-    jobs_url: str
-    parked_url: str
+    queues: Mapping[str, str]
     dead_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What the stack counted at one moment: the model's calls by target, and the polls."""
+
+    calls: Mapping[str, Count]
+    polls: Polls
 
 
 @dataclass(slots=True)
@@ -67,16 +79,26 @@ class Watch:
             http = await stack.enter_async_context(aiohttp.ClientSession(raise_for_status=True))
             yield cls(place, sqs, dynamodb, http)
 
-    async def set_mood(self, mood: Mood) -> None:
-        """Tell the stand-in how its models behave."""
-        body = TypeAdapter(MoodsOrder).dump_json(MoodsOrder((MoodOrder(mood),)))
-        async with self.http.put(f"{self.place.url}{PREFIX}moods", data=body) as answer:
-            await answer.read()
+    async def prepare(self) -> None:
+        """Make the queues that the stack has not, and have the polls of two of them counted."""
+        for url in self.place.queues.values():
+            for one in (url, sibling(url, "parked")):
+                await self.sqs.create_queue(QueueName=one.rpartition("/")[2])
+        # A rule counts the calls that it acts upon, and these change nothing.
+        names = [sibling(self.place.queues[route], "parked") for route in (BATCH, CHAT)]
+        rules = tuple(
+            Rule("sqs:ReceiveMessage", Delay(0.0), where=name.rpartition("/")[2]) for name in names
+        )
+        await self._put("faults", TypeAdapter(FaultsOrder).dump_json(FaultsOrder(rules)))
+
+    async def set_mood(self, mood: Mood, *targets: str) -> None:
+        """Tell the stand-in how the model behaves at these targets, or at all of them."""
+        orders = (MoodOrder(mood, region=REGIONS[target]) for target in targets or REGIONS)
+        await self._put("moods", TypeAdapter(MoodsOrder).dump_json(MoodsOrder(tuple(orders))))
 
     async def calls(self) -> Calls:
         """Every model call that reached the stand-in so far."""
-        async with self.http.get(f"{self.place.url}{PREFIX}stats") as answer:
-            seen = orjson.loads(await answer.read())["bedrock"]
+        seen = (await self._stats())["bedrock"]
         return Calls(
             total=seen["total"],
             by_ending=seen["by_outcome"],
@@ -84,17 +106,26 @@ class Watch:
             streamed=sum(t["calls"] for t in seen["by_target"] if t["operation"] == STREAM),
         )
 
-    async def count(self, zero_at: float) -> Count:
-        """The model's count now; `zero_at` is when the story began, seconds since 1970."""
-        calls = await self.calls()
+    async def count(self, zero_at: float) -> Figures:
+        """The stack's count now; `zero_at` is when the story began, seconds since 1970."""
+        stats = await self._stats()
         # Taken after the answer: whatever it does not count began later than it says.
-        return Count(time.time() - zero_at, calls.total, calls.failed)
+        now_s, seen, failed = time.time() - zero_at, stats["bedrock"], Counter[str]()
+        for target in seen["by_target"]:
+            failed[target["region"]] += sum(target["outcomes"].get(c, 0) for c in OUT_OF_ORDER)
+        return Figures(
+            calls={
+                target: Count(now_s, seen["begun_by_region"].get(region, 0), failed[region])
+                for target, region in REGIONS.items()
+            },
+            polls=Polls(now_s, *(rule["acted"] for rule in stats["faults"])),
+        )
 
     async def turns(self, zero_at: float) -> tuple[Turn, ...]:
         """The history of every circuit, as the breakers' table tells it."""
         items = await self._items(self.place.breakers, {})
         rows = [item for item in items if _HISTORY in item["pk"]["S"]]
-        return tuple(sorted((_turn(row, zero_at) for row in rows), key=lambda t: t.version))
+        return tuple(sorted((_turn(row, zero_at) for row in rows), key=_order_of))
 
     async def glance(self) -> dict[str, Row]:
         """The ledger without its results; notes final records that have changed."""
@@ -106,7 +137,9 @@ class Watch:
 
     async def depth(self) -> dict[str, int]:
         """Messages in the queues for work: visible, in somebody's hands, or delayed."""
-        urls = {"jobs queue": self.place.jobs_url, "parked queue": self.place.parked_url}
+        urls: dict[str, str] = {}
+        for route, url in self.place.queues.items():
+            urls |= {jobs_queue(route): url, parked_queue(route): sibling(url, "parked")}
         counts = await asyncio.gather(*(self._count(url) for url in urls.values()))
         return dict(zip(urls, counts, strict=True))
 
@@ -129,9 +162,17 @@ class Watch:
 
     async def send_raw(self, body: str) -> str:
         """Send a message as anybody could, and return its MessageId."""
-        sent = await self.sqs.send_message(QueueUrl=self.place.jobs_url, MessageBody=body)
+        sent = await self.sqs.send_message(QueueUrl=self.place.queues[DEFAULT], MessageBody=body)
         message_id: str = sent["MessageId"]
         return message_id
+
+    async def _put(self, what: str, body: bytes) -> None:
+        async with self.http.put(f"{self.place.url}{PREFIX}{what}", data=body) as answer:
+            await answer.read()
+
+    async def _stats(self) -> Any:
+        async with self.http.get(f"{self.place.url}{PREFIX}stats") as answer:
+            return orjson.loads(await answer.read())
 
     async def _scan(self, what: Mapping[str, Any]) -> dict[str, Row]:
         items = await self._items(self.place.table, what)
@@ -159,6 +200,21 @@ class Watch:
         names = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
         answer = await self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
+
+
+def jobs_queue(route: str) -> str:
+    """What the jobs queue of a route is called in `Watch.depth`."""
+    return f"{route} jobs"
+
+
+def parked_queue(route: str) -> str:
+    """What the parked queue of a route is called in `Watch.depth`."""
+    return f"{route} parked"
+
+
+def _order_of(turn: Turn) -> tuple[float, str, int]:
+    """Turns of one circuit in the order of their versions, and those of several in that of time."""
+    return turn.at_s, turn.breaker, turn.version
 
 
 def _text(item: Mapping[str, Mapping[str, Any]], name: str) -> str:
@@ -196,6 +252,7 @@ def _row(item: Mapping[str, Mapping[str, Any]]) -> Row:
         parks=int(text("parks") or 0),
         interruptions=int(text("interruptions") or 0),
         crashes=int(text("crashes") or 0),
+        finished_at=float(text("finished_at") or 0),
         envelope=orjson.loads(item["result"]["B"]) if "result" in item else {},
     )
 
