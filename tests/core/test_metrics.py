@@ -28,10 +28,12 @@ from worker.core.events import (
     StoreFailed,
     WorkerStarted,
 )
+from worker.core.failures import FAILURES, Failure
 from worker.core.fault import Billed, Kind
 from worker.core.job import Limits
 from worker.core.measures import Measurement, Metrics, Names, measure
-from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
+from worker.core.metric import By, Unit, Way
+from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
 from worker.core.strict_json import Malformed
 from worker.core.verdict import State
@@ -139,7 +141,7 @@ AT_THE_FLUSH = {
 
 
 def told(event: Event) -> dict[str, Any]:
-    return {one.metric: (one.value, one.label) for one in measure(event, NAMES)}
+    return {one.metric: (one.value, *one.labels) for one in measure(event, NAMES)}
 
 
 def test_what_is_no_event_cannot_be_measured() -> None:
@@ -159,16 +161,17 @@ def test_nothing_is_measured_that_is_not_in_the_catalogue_and_the_reverse() -> N
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
-def test_a_measurement_has_a_label_just_where_its_metric_has_a_dimension(event: Event) -> None:
+def test_a_measurement_has_a_label_for_each_dimension_of_its_metric(event: Event) -> None:
     for one in measure(event, NAMES):
-        assert bool(one.label) == bool(CATALOGUE[one.metric].by), one
+        assert len(one.labels) == len(CATALOGUE[one.metric].by), one
+        assert all(one.labels)
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_no_label_comes_from_a_job(event: Event) -> None:
-    allowed = {"", "default", "sonnet", "faq", "other", "queue", *Kind, *Failure}
+    allowed = {"default", "sonnet", "faq", "other", "queue", *Kind, *Failure}
 
-    assert {one.label for one in measure(event, NAMES)} <= allowed
+    assert {label for one in measure(event, NAMES) for label in one.labels} <= allowed
 
 
 def test_an_answer_counts_as_terminal_and_good() -> None:
@@ -195,7 +198,7 @@ def test_a_dead_job_is_terminal_and_not_good() -> None:
 def test_an_expired_job_is_told_as_such() -> None:
     measured = told(replace(SETTLED, settlement="dead", reason="expired"))
 
-    assert measured["JobsExpired"] == (1, "")
+    assert measured["JobsExpired"] == (1,)
     assert measured["JobsDeadLettered"] == (1, "expired")
 
 
@@ -219,7 +222,7 @@ def test_an_answer_that_had_to_be_waited_for_is_counted_apart() -> None:
 
 
 def test_a_release_is_not_terminal() -> None:
-    assert told(replace(SETTLED, settlement="released")) == {"JobsReleased": (1, "")}
+    assert told(replace(SETTLED, settlement="released")) == {"JobsReleased": (1,)}
 
 
 def test_a_route_that_a_job_made_up_is_other() -> None:
@@ -270,7 +273,7 @@ def test_only_a_quarantine_of_a_bucket_is_counted_and_by_names_that_are_configur
     names = Names(buckets=frozenset({"shared"}))
 
     assert told(event) == {"BucketsExhausted": (1, "other")}
-    assert measure(event, names) == (Measurement("BucketsExhausted", 1, "shared"),)
+    assert measure(event, names) == (Measurement("BucketsExhausted", 1, ("shared",)),)
     assert told(replace(event, pace=Pace.PACED)) == {}
 
 
@@ -279,9 +282,7 @@ def test_a_call_that_is_surely_not_billed_is_not_wasted() -> None:
 
 
 def test_only_a_delivery_that_would_be_paid_twice_is_a_duplicate() -> None:
-    assert told(DeliverySkipped(job="j", why="running_elsewhere")) == {
-        "DuplicatesSuppressed": (1, "")
-    }
+    assert told(DeliverySkipped(job="j", why="running_elsewhere")) == {"DuplicatesSuppressed": (1,)}
     assert told(DeliverySkipped(job="j", why="over_share")) == {}
 
 
@@ -313,8 +314,8 @@ def test_every_body_that_is_no_job_is_malformed(body: bytes) -> None:
 def test_counts_are_added_up_and_latencies_kept() -> None:
     metrics = Metrics()
     for value in (3, 1, 2):
-        metrics.add(Measurement("ModelCalls", 1, "sonnet"))
-        metrics.add(Measurement("ModelLatency", value, "sonnet"))
+        metrics.add(Measurement("ModelCalls", 1, ("sonnet",)))
+        metrics.add(Measurement("ModelLatency", value, ("sonnet",)))
         metrics.add(Measurement("InFlight", value))
 
     taken = {one.metric.name: one.values for one in metrics.take()}
@@ -332,12 +333,12 @@ def test_what_was_taken_is_not_told_again() -> None:
 
 def test_series_come_in_the_order_of_the_catalogue() -> None:
     metrics = Metrics()
-    for name, label in (("CostUsd", "b"), ("CostUsd", "a"), ("Heartbeat", "")):
-        metrics.add(Measurement(name, 1, label))
+    for name, labels in (("CostUsd", ("x", "b")), ("CostUsd", ("x", "a")), ("Heartbeat", ())):
+        metrics.add(Measurement(name, 1, labels))
 
-    order = [(one.metric.name, one.label) for one in metrics.take()]
+    order = [(one.metric.name, *one.labels) for one in metrics.take()]
 
-    assert order == [("Heartbeat", ""), ("CostUsd", "a"), ("CostUsd", "b")]
+    assert order == [("Heartbeat",), ("CostUsd", "x", "a"), ("CostUsd", "x", "b")]
 
 
 def test_the_catalogue_tells_every_metric_somewhere() -> None:
@@ -352,7 +353,7 @@ def test_names_look_as_cloudwatchs_own_do() -> None:
         assert metric.name[0].isupper()
         assert metric.meaning.endswith(".")
         assert metric.unit in Unit
-        assert metric.by in By
+        assert set(metric.by) <= set(By)
         assert metric.way in Way
 
 

@@ -31,8 +31,10 @@ from worker.core.events import (
     StoreFailed,
     WorkerStarted,
 )
+from worker.core.failures import FAILURES, Failure
 from worker.core.fault import Billed, Kind
-from worker.core.metrics import CATALOGUE, FAILURES, Failure, Metric, Way
+from worker.core.metric import Metric, Way
+from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
 from worker.core.verdict import State
 
@@ -55,14 +57,14 @@ class Names:
 
 
 class Measurement(NamedTuple):
-    """One number: the metric, its value, and the value of its dimension `by`.
+    """One number: the metric, its value, and the values of its dimensions `by`, in order.
 
     A named tuple, because ten are made for every job.
     """
 
     metric: str
     value: float
-    label: str = ""
+    labels: tuple[str, ...] = ()
 
 
 def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C901, PLR0912  (a case per event)
@@ -71,10 +73,10 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
         case JobSettled():
             return _settled(event, names)
         case JobUnparked():
-            route = event.route if event.route in names.routes else OTHER
+            by = (event.route if event.route in names.routes else OTHER,)
             return (
-                Measurement("JobsUnparked", 1, route),
-                Measurement("ParkTime", event.parked_ms / 1000, route),
+                Measurement("JobsUnparked", 1, by),
+                Measurement("ParkTime", event.parked_ms / 1000, by),
             )
         case AttemptMade():
             return _made(event, names)
@@ -89,7 +91,7 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
         case IntakeHeld():
             return (Measurement("IntakeHolds", 1),)
         case StoreFailed(store=store):
-            return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
+            return (Measurement("StoreErrors", 1, (store if store in STORES else "queue",)),)
         case BreakerMoved() | CallRefused() | PaceChanged() | BreakersBlind():
             return _guarded(event, names)
         case CacheRead() | CacheFilled():
@@ -115,115 +117,116 @@ def _guarded(
     if isinstance(event, BreakersBlind):
         return (Measurement("BreakersBlind", 1),) if event.blind else ()
     if isinstance(event, PaceChanged):
-        bucket = event.bucket if event.bucket in names.buckets else OTHER
-        return (Measurement("BucketsExhausted", 1, bucket),) if event.pace is Pace.EXHAUSTED else ()
-    breaker = event.breaker if event.breaker in names.breakers | names.buckets else OTHER
+        by = (event.bucket if event.bucket in names.buckets else OTHER,)
+        return (Measurement("BucketsExhausted", 1, by),) if event.pace is Pace.EXHAUSTED else ()
+    by = (event.breaker if event.breaker in names.breakers | names.buckets else OTHER,)
     if isinstance(event, CallRefused):
-        return (Measurement("CallsRefused", 1, breaker),)
+        return (Measurement("CallsRefused", 1, by),)
     if event.scope == "fleet":
-        return (Measurement("BreakerTransitions", 1, breaker),)
+        return (Measurement("BreakerTransitions", 1, by),)
     return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
 
 
 def _cached(event: CacheRead | CacheFilled, names: Names) -> tuple[Measurement, ...]:
-    handler = event.handler if event.handler in names.handlers else OTHER
+    by = (event.handler if event.handler in names.handlers else OTHER,)
     if isinstance(event, CacheFilled):
-        return (Measurement("CacheFills", 1, handler),) if event.outcome == "written" else ()
-    found = [Measurement("CacheReads", 1, handler)]
+        return (Measurement("CacheFills", 1, by),) if event.outcome == "written" else ()
+    found = [Measurement("CacheReads", 1, by)]
     if event.found in ("fresh", "stale"):
-        found.append(Measurement("CacheHits", 1, handler))
-        found.append(Measurement("CacheAge", event.age_s, handler))
+        found.append(Measurement("CacheHits", 1, by))
+        found.append(Measurement("CacheAge", event.age_s, by))
     if event.found == "stale":
-        found.append(Measurement("CacheStaleHits", 1, handler))
+        found.append(Measurement("CacheStaleHits", 1, by))
     return tuple(found)
 
 
 def _stood_in(
     event: HandlerAsked | HandlerMoved | HandlerUntaught, names: Names
 ) -> tuple[Measurement, ...]:
-    handler = event.handler if event.handler in names.handlers else OTHER
+    by = (event.handler if event.handler in names.handlers else OTHER,)
     if isinstance(event, HandlerUntaught):
-        return (Measurement("HandlerErrors", 1, handler),)
+        return (Measurement("HandlerErrors", 1, by),)
     if isinstance(event, HandlerMoved):
-        return (Measurement("HandlerTrips", 1, handler),) if event.new is State.OPEN else ()
-    found = [Measurement("HandlerCalls", 1, handler)]
+        return (Measurement("HandlerTrips", 1, by),) if event.new is State.OPEN else ()
+    found = [Measurement("HandlerCalls", 1, by)]
     if event.canary:
-        found.append(Measurement("HandlerCanaries", 1, handler))
+        found.append(Measurement("HandlerCanaries", 1, by))
     if event.outcome == "answered":
-        found.append(Measurement("HandlerAnswers", 1, handler))
+        found.append(Measurement("HandlerAnswers", 1, by))
     if event.outcome in ("failed", "late"):
-        found.append(Measurement("HandlerErrors", 1, handler))
+        found.append(Measurement("HandlerErrors", 1, by))
     elif event.outcome not in ("refused", "outside_geo"):
-        found.append(Measurement("HandlerLatency", event.duration_ms, handler))
+        found.append(Measurement("HandlerLatency", event.duration_ms, by))
     return tuple(found)
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
-    route = event.route if event.route in names.routes else OTHER
+    by = (event.route if event.route in names.routes else OTHER,)
     if event.settlement == "parked":
-        return (Measurement("JobsParked", 1, route),)
+        return (Measurement("JobsParked", 1, by),)
     if event.settlement == "released":
         return (Measurement("JobsReleased", 1),)
     found = [
-        Measurement("JobsTerminal", 1, route),
-        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, route),
-        Measurement("QueueWait", event.waited_ms / 1000, route),
+        Measurement("JobsTerminal", 1, by),
+        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, by),
+        Measurement("QueueWait", event.waited_ms / 1000, by),
     ]
     if event.settlement == "dead":
         failure = FAILURES.get(event.reason, Failure.OTHER)
-        found.append(Measurement("JobsDeadLettered", 1, failure.value))
+        found.append(Measurement("JobsDeadLettered", 1, (failure.value,)))
         if failure is Failure.EXPIRED:
             found.append(Measurement("JobsExpired", 1))
     else:
-        found.append(Measurement("JobsGood", 1, route))
+        found.append(Measurement("JobsGood", 1, by))
         if event.parks:
-            found.append(Measurement("JobsGoodParked", 1, route))
+            found.append(Measurement("JobsGoodParked", 1, by))
     if event.settlement == "degraded":
-        found.append(Measurement("JobsDegraded", 1, route))
+        found.append(Measurement("JobsDegraded", 1, by))
     if event.blocked:
-        found.append(Measurement("JobsBlocked", 1, route))
-    target = event.target if event.target in names.targets else OTHER
+        found.append(Measurement("JobsBlocked", 1, by))
+    by = (event.target if event.target in names.targets else OTHER,)
     spent = (
-        Measurement("InputTokens", event.input_tokens, target),
-        Measurement("OutputTokens", event.output_tokens, target),
-        Measurement("CostUsd", event.cost_usd, target),
+        Measurement("InputTokens", event.input_tokens, by),
+        Measurement("OutputTokens", event.output_tokens, by),
+        Measurement("CostUsd", event.cost_usd, by),
     )
     found += [one for one in spent if one.value]
     return tuple(found)
 
 
 def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
-    target = event.target if event.target in names.targets else OTHER
-    found = [Measurement("ModelCalls", 1, target)]
+    by = (event.target if event.target in names.targets else OTHER,)
+    found = [Measurement("ModelCalls", 1, by)]
     if event.number > 1:
-        found.append(Measurement("ModelRetries", 1, target))
+        found.append(Measurement("ModelRetries", 1, by))
     if event.slow:
-        found.append(Measurement("ModelSlowCalls", 1, target))
+        found.append(Measurement("ModelSlowCalls", 1, by))
     if event.kind is None:
-        found.append(Measurement("ModelLatency", event.duration_ms, target))
+        found.append(Measurement("ModelLatency", event.duration_ms, by))
         if event.first_token_ms is not None:
-            found.append(Measurement("TimeToFirstToken", event.first_token_ms, target))
+            found.append(Measurement("TimeToFirstToken", event.first_token_ms, by))
         return tuple(found)
     found += [
-        Measurement("ModelErrors", 1, target),
-        Measurement("ModelErrorsByType", 1, event.kind.value),
-        Measurement("ModelFailureLatency", event.duration_ms, target),
+        Measurement("ModelErrors", 1, by),
+        Measurement("ModelErrorsByType", 1, (event.kind.value,)),
+        Measurement("ModelFailureLatency", event.duration_ms, by),
     ]
     if event.kind is Kind.THROTTLED:
-        found.append(Measurement("CallsThrottled", 1, target))
+        found.append(Measurement("CallsThrottled", 1, by))
     if event.billed is not Billed.NO:
-        found.append(Measurement("CallsWasted", 1, target))
+        found.append(Measurement("CallsWasted", 1, by))
     return tuple(found)
 
 
+_Key = tuple[str, tuple[str, ...]]
 _ORDER: Final = {name: n for n, name in enumerate(CATALOGUE)}
 
 
 class Series(NamedTuple):
-    """What one metric and label came to between two flushes."""
+    """What one metric and its labels came to between two flushes."""
 
     metric: Metric
-    label: str
+    labels: tuple[str, ...]
     values: tuple[float, ...]
 
 
@@ -233,13 +236,13 @@ class Metrics:
     __slots__ = ("_each", "_sums")
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], float] = {}
-        self._each: dict[tuple[str, str], list[float]] = {}
+        self._sums: dict[_Key, float] = {}
+        self._each: dict[_Key, list[float]] = {}
 
     def add(self, one: Measurement) -> None:
         """Add one measurement; its metric must be in the catalogue."""
-        name, value, label = one
-        key = (name, label)
+        name, value, labels = one
+        key = (name, labels)
         if CATALOGUE[name].way is Way.SUM:
             self._sums[key] = self._sums.get(key, 0) + value
         else:
@@ -247,10 +250,8 @@ class Metrics:
 
     def take(self) -> tuple[Series, ...]:
         """Everything since the last time, in the catalogue's order."""
-        found: dict[tuple[str, str], tuple[float, ...]] = {
-            key: (value,) for key, value in self._sums.items()
-        }
+        found: dict[_Key, tuple[float, ...]] = {key: (value,) for key, value in self._sums.items()}
         found |= {key: tuple(values) for key, values in self._each.items()}
         self._sums, self._each = {}, {}
         keys = sorted(found, key=lambda key: (_ORDER[key[0]], key[1]))
-        return tuple(Series(CATALOGUE[name], label, found[name, label]) for name, label in keys)
+        return tuple(Series(CATALOGUE[name], labels, found[name, labels]) for name, labels in keys)
