@@ -56,6 +56,8 @@ SETTLED = JobSettled(
     waited_ms=1500,
     worked_ms=500,
     model_ms=400,
+    quality_requested=1.0,
+    quality_served=0.75,
     input_tokens=10,
     output_tokens=20,
     cost_usd=0.25,
@@ -74,9 +76,16 @@ MADE = AttemptMade(
     billed=Billed.YES,
     timer="",
     request_id="r-1",
+    route="default",
 )
 FAILED = replace(
-    MADE, number=2, kind=Kind.TIMED_OUT, slow=True, billed=Billed.MAYBE, first_token_ms=None
+    MADE,
+    number=2,
+    kind=Kind.TIMED_OUT,
+    slow=True,
+    billed=Billed.MAYBE,
+    first_token_ms=None,
+    wasted_most_usd=0.125,
 )
 BREAKER_MOVED = BreakerMoved(
     breaker="sonnet",
@@ -91,12 +100,12 @@ BREAKER_MOVED = BreakerMoved(
     why="8 of 8 calls failed",
 )
 ASKED = HandlerAsked(
-    job="j-1", handler="faq", outcome="answered", canary=False, duration_ms=3, error=""
+    job="j-1", handler="faq", outcome="answered", canary=False, duration_ms=3, route="default"
 )
 HANDLER_MOVED = HandlerMoved(handler="faq", old=State.CLOSED, new=State.OPEN, why="5 of 5 failed")
 SAMPLES: tuple[Event, ...] = (
     SETTLED,
-    replace(SETTLED, settlement="degraded", blocked=True, parks=2),
+    replace(SETTLED, settlement="degraded", handler="faq", blocked=True, parks=2),
     replace(SETTLED, settlement="dead", reason="expired", route="x", target=""),
     replace(SETTLED, settlement="parked", reason="throttled"),
     replace(SETTLED, settlement="released", reason="drain"),
@@ -118,6 +127,7 @@ SAMPLES: tuple[Event, ...] = (
     ASKED,
     replace(ASKED, canary=True, outcome="failed", error="KeyError"),
     replace(ASKED, handler="x", outcome="refused"),
+    replace(ASKED, outcome="declined", target="sonnet", cost_usd=0.5, wasted_most_usd=0.5),
     HandlerUntaught(handler="faq", error="TimeoutError"),
     CacheRead(handler="faq", found="stale", age_s=9.5, canary=False),
     CacheRead(handler="faq", found="none", age_s=0.0, canary=True),
@@ -178,11 +188,13 @@ def test_an_answer_counts_as_terminal_and_good() -> None:
     assert told(SETTLED) == {
         "JobsTerminal": (1, "default"),
         "JobsGood": (1, "default"),
+        "QualityServed": (0.75, "default"),
+        "QualityShortfall": (0.25, "default"),
         "JobLatency": (2.0, "default"),
         "QueueWait": (1.5, "default"),
         "InputTokens": (10, "sonnet"),
         "OutputTokens": (20, "sonnet"),
-        "CostUsd": (0.25, "sonnet"),
+        "CostUsd": (0.25, "default", "sonnet"),
     }
 
 
@@ -231,7 +243,69 @@ def test_a_route_that_a_job_made_up_is_other() -> None:
 
 def test_a_target_that_is_not_configured_is_other() -> None:
     assert told(replace(MADE, target="gone"))["ModelCalls"] == (1, "other")
-    assert told(replace(SETTLED, target="gone"))["CostUsd"] == (0.25, "other")
+    assert told(replace(SETTLED, target="gone"))["CostUsd"] == (0.25, "default", "other")
+
+
+def test_a_degraded_answer_is_told_by_its_route_and_by_the_handler_that_gave_it() -> None:
+    event = replace(SETTLED, settlement="degraded", handler="faq", quality_served=0.25)
+
+    measured = told(event)
+
+    assert measured["JobsDegraded"] == (1, "default", "faq")
+    assert measured["QualityServed"] == (0.25, "default")
+    assert measured["QualityShortfall"] == (0.75, "default")
+    assert told(replace(event, handler="gone"))["JobsDegraded"] == (1, "default", "other")
+
+
+def test_an_answer_as_good_as_the_best_target_falls_short_of_nothing() -> None:
+    for served in (1.0, 0.9):
+        measured = told(replace(SETTLED, quality_requested=0.9, quality_served=served))
+
+        assert measured["QualityServed"] == (served, "default")
+        assert "QualityShortfall" not in measured
+
+
+def test_a_dead_job_has_no_quality_that_would_spoil_the_mean() -> None:
+    measured = told(replace(SETTLED, settlement="dead", reason="poison", quality_served=0.0))
+
+    assert not {"QualityServed", "QualityShortfall"} & set(measured)
+
+
+def test_a_job_tells_once_at_its_end_for_how_long_it_waited_parked() -> None:
+    parked = replace(SETTLED, parks=3, parked_ms=90_500)
+
+    assert told(parked)["JobParkTime"] == (90.5, "default")
+    assert told(replace(parked, settlement="dead"))["JobParkTime"] == (90.5, "default")
+    assert "JobParkTime" not in told(replace(parked, settlement="parked"))
+    assert "JobParkTime" not in told(SETTLED)
+
+
+def test_what_a_judged_away_answer_cost_is_told_by_route_and_by_target() -> None:
+    poor = replace(FAILED, kind=Kind.POOR, wasted_usd=0.125, route="'; drop")
+
+    assert told(poor)["WastedUsd"] == (0.125, "other", "sonnet")
+    assert told(poor)["WastedMostUsd"] == (0.125, "other", "sonnet")
+
+
+def test_what_a_handler_cost_for_nothing_is_wasted_and_what_practice_cost_is_not() -> None:
+    declined = replace(
+        ASKED,
+        outcome="declined",
+        target="sonnet",
+        cost_usd=0.5,
+        wasted_usd=0.5,
+        wasted_most_usd=0.5,
+    )
+
+    measured = told(declined)
+
+    assert measured["HandlerCostUsd"] == (0.5, "faq")
+    assert measured["WastedUsd"] == (0.5, "default", "sonnet")
+    practised = told(
+        replace(declined, outcome="answered", canary=True, wasted_usd=0.0, wasted_most_usd=0.0)
+    )
+    assert practised["HandlerCostUsd"] == (0.5, "faq")
+    assert "WastedUsd" not in practised
 
 
 def test_a_blocked_answer_is_counted_apart() -> None:
@@ -258,7 +332,9 @@ def test_a_timeout_does_not_spoil_the_latency_of_answers() -> None:
         "ModelErrors": (1, "sonnet"),
         "ModelErrorsByType": (1, "timed_out"),
         "ModelFailureLatency": (400, "sonnet"),
-        "CallsWasted": (1, "sonnet"),
+        "CallsWasted": (1, "default", "sonnet"),
+        "WastedUsd": (0.0, "default", "sonnet"),
+        "WastedMostUsd": (0.125, "default", "sonnet"),
     }
 
 

@@ -12,12 +12,22 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from worker.core.fault import Fault
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
 from worker.core.settlement import DegradedAnswer, Spent
 from worker.core.target import Target
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
+
+
+class ModelFaultError(Exception):
+    """The target that a handler called failed: its breaker is to hear of it."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.kind.value)
+        self.fault = fault
+
 
 HandlerKind = Literal["rules", "cache", "summary", "plugin"]
 

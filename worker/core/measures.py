@@ -4,6 +4,7 @@
 that is not configured is told as `other`: dimensions are paid for by value.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, assert_never
 
@@ -148,7 +149,9 @@ def _stood_in(
         return (Measurement("HandlerErrors", 1, by),)
     if isinstance(event, HandlerMoved):
         return (Measurement("HandlerTrips", 1, by),) if event.new is State.OPEN else ()
-    found = [Measurement("HandlerCalls", 1, by)]
+    found = [Measurement("HandlerCalls", 1, by), *_wasted(event, names)]
+    if event.cost_usd:
+        found.append(Measurement("HandlerCostUsd", event.cost_usd, by))
     if event.canary:
         found.append(Measurement("HandlerCanaries", 1, by))
     if event.outcome == "answered":
@@ -161,7 +164,8 @@ def _stood_in(
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
-    by = (event.route if event.route in names.routes else OTHER,)
+    route = event.route if event.route in names.routes else OTHER
+    by = (route,)
     if event.settlement == "parked":
         return (Measurement("JobsParked", 1, by),)
     if event.settlement == "released":
@@ -178,17 +182,24 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
             found.append(Measurement("JobsExpired", 1))
     else:
         found.append(Measurement("JobsGood", 1, by))
+        found.append(Measurement("QualityServed", event.quality_served, by))
+        short = event.quality_requested - event.quality_served
+        if short > 0:
+            found.append(Measurement("QualityShortfall", short, by))
         if event.parks:
             found.append(Measurement("JobsGoodParked", 1, by))
     if event.settlement == "degraded":
-        found.append(Measurement("JobsDegraded", 1, by))
+        handler = event.handler if event.handler in names.handlers else OTHER
+        found.append(Measurement("JobsDegraded", 1, (route, handler)))
+    if event.parks:
+        found.append(Measurement("JobParkTime", event.parked_ms / 1000, by))
     if event.blocked:
         found.append(Measurement("JobsBlocked", 1, by))
-    by = (event.target if event.target in names.targets else OTHER,)
+    target = event.target if event.target in names.targets else OTHER
     spent = (
-        Measurement("InputTokens", event.input_tokens, by),
-        Measurement("OutputTokens", event.output_tokens, by),
-        Measurement("CostUsd", event.cost_usd, by),
+        Measurement("InputTokens", event.input_tokens, (target,)),
+        Measurement("OutputTokens", event.output_tokens, (target,)),
+        Measurement("CostUsd", event.cost_usd, (route, target)),
     )
     found += [one for one in spent if one.value]
     return tuple(found)
@@ -214,8 +225,17 @@ def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
     if event.kind is Kind.THROTTLED:
         found.append(Measurement("CallsThrottled", 1, by))
     if event.billed is not Billed.NO:
-        found.append(Measurement("CallsWasted", 1, by))
-    return tuple(found)
+        route = event.route if event.route in names.routes else OTHER
+        found.append(Measurement("CallsWasted", 1, (route, *by)))
+    return (*found, *_wasted(event, names))
+
+
+def _wasted(event: AttemptMade | HandlerAsked, names: Names) -> Iterator[Measurement]:
+    if event.wasted_most_usd:
+        route = event.route if event.route in names.routes else OTHER
+        target = event.target if event.target in names.targets else OTHER
+        yield Measurement("WastedUsd", event.wasted_usd, (route, target))
+        yield Measurement("WastedMostUsd", event.wasted_most_usd, (route, target))
 
 
 _Key = tuple[str, tuple[str, ...]]

@@ -8,6 +8,7 @@ _FLUSH: Final = "every flush"
 _SETTLED: Final = "`job.settled`"
 _MADE: Final = "`attempt.made`"
 _ANSWERED: Final = "`attempt.made` with an answer"
+_WASTED: Final = "`attempt.made`, `handler.asked`; not in practice"
 _FAILED: Final = "`attempt.made` with a fault"
 
 ROWS: Final = (
@@ -68,7 +69,7 @@ ROWS: Final = (
     ),
     Metric(
         name="CallsWasted",
-        by=(By.TARGET,),
+        by=(By.ROUTE, By.TARGET),
         when="`attempt.made` with a fault that may be billed",
         meaning="Calls that may have been paid for, and brought nothing.",
     ),
@@ -77,10 +78,25 @@ ROWS: Final = (
     Metric(
         name="CostUsd",
         unit=Unit.NONE,
-        by=(By.TARGET,),
+        by=(By.ROUTE, By.TARGET),
         when=_SETTLED,
-        meaning="USD, from the prices in the settings. CloudWatch may count a line twice: "
-        "never bill from it.",
+        meaning="USD for the answers that jobs got, from the prices in the settings. CloudWatch "
+        "may count a line twice: never bill from it.",
+    ),
+    Metric(
+        name="WastedUsd",
+        unit=Unit.NONE,
+        by=(By.ROUTE, By.TARGET),
+        when=_WASTED,
+        meaning="USD that brought no job an answer: surely, for the service told the tokens.",
+    ),
+    Metric(
+        name="WastedMostUsd",
+        unit=Unit.NONE,
+        by=(By.ROUTE, By.TARGET),
+        when=_WASTED,
+        meaning="The same, and what calls may have cost of which nobody told the tokens, at most: "
+        "a guess. The truth lies between the two.",
     ),
     Metric(
         name="BreakersOpen",

@@ -30,6 +30,13 @@ ROWS: Final = (
         meaning="Practice: a model had answered, and the answer was dropped.",
     ),
     Metric(
+        name="HandlerCostUsd",
+        unit=Unit.NONE,
+        by=(By.HANDLER,),
+        when="`handler.asked` with an answer of a model, taken or not",
+        meaning="USD that summaries cost, practice included; what served is in CostUsd too.",
+    ),
+    Metric(
         name="HandlerLatency",
         unit=Unit.MILLISECONDS,
         way=Way.EACH,

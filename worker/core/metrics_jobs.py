@@ -4,6 +4,7 @@ from typing import Final
 
 from worker.core.metric import By, Metric, Unit, Way
 
+_GOOD: Final = "`job.settled` with answered or degraded"
 _FINAL: Final = "`job.settled` with answered, degraded or dead"
 
 ROWS: Final = (
@@ -16,14 +17,30 @@ ROWS: Final = (
     Metric(
         name="JobsGood",
         by=(By.ROUTE,),
-        when="`job.settled` with answered or degraded",
+        when=_GOOD,
         meaning="Those of them that got an answer in time: JobsGood / JobsTerminal is the SLO.",
     ),
     Metric(
         name="JobsDegraded",
-        by=(By.ROUTE,),
+        by=(By.ROUTE, By.HANDLER),
         when="`job.settled` with degraded",
         meaning="Jobs with a second-best answer.",
+    ),
+    Metric(
+        name="QualityServed",
+        unit=Unit.NONE,
+        way=Way.EACH,
+        by=(By.ROUTE,),
+        when=_GOOD,
+        meaning="How good answers were, from 0 to 1.",
+    ),
+    Metric(
+        name="QualityShortfall",
+        unit=Unit.NONE,
+        by=(By.ROUTE,),
+        when=_GOOD,
+        meaning="By how much they were worse than what the route's best target gives: "
+        "QualityShortfall / JobsGood is what an answer lacks.",
     ),
     Metric(
         name="JobsBlocked",
@@ -50,6 +67,14 @@ ROWS: Final = (
         by=(By.ROUTE,),
         when="`job.unparked`",
         meaning="From a park to the job's next run.",
+    ),
+    Metric(
+        name="JobParkTime",
+        unit=Unit.SECONDS,
+        way=Way.EACH,
+        by=(By.ROUTE,),
+        when=f"{_FINAL}, and `parks`",
+        meaning="How long a job waited parked, over its whole life.",
     ),
     Metric(
         name="JobsGoodParked",

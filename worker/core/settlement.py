@@ -35,7 +35,8 @@ class DegradedAnswer:
     """What a degraded handler gives.
 
     Attributes:
-        content: Content blocks in the Converse shape.
+        content: Content blocks in the Converse shape; none for no answer, where a model was
+            called all the same.
         quality: 0 to 1; counts up to what the settings say of the handler.
         loses: What it lacks beside a model's answer: `freshness`, `length`, …
         spent: What it cost, if a model was called for it.

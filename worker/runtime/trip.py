@@ -7,6 +7,7 @@ ledger, the result envelope, and the canonical line of the log.
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
+from worker.core.cost import NOTHING, Waste
 from worker.core.fault import Billed, Fault
 from worker.core.geo import lies_within
 from worker.core.job import Job, Request
@@ -32,6 +33,7 @@ class Trip:
         ran: Whether work on it began: an outcome then clears it of earlier crashes.
         request: What is asked, once it is here.
         handler_s: Waited for degraded handlers, in seconds.
+        waste: What this run paid for nothing.
         payload_bytes: Held for a payload that was fetched.
         refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
     """
@@ -50,6 +52,7 @@ class Trip:
     ran: bool = False
     request: Request | None = field(default=None, repr=False)
     handler_s: float = 0.0
+    waste: Waste = NOTHING
     payload_bytes: int = 0
     refused: dict[str, float] = field(default_factory=dict)
 
@@ -58,6 +61,23 @@ class Trip:
         """No answer below this quality: by the job's own word, and its route's."""
         own = self.job.min_quality if self.job else 0.0
         return max(own, self.route.min_quality if self.route else 0.0)
+
+    @property
+    def best(self) -> float:
+        """The quality of the route's best target; 0 without a route."""
+        return max((t.quality for t in self.route.targets), default=0.0) if self.route else 0.0
+
+    @property
+    def parked_s(self) -> float:
+        """How long the job waited parked, over its life, until this run."""
+        record = self.record
+        waited_s = 0.0 if record.parked_at is None else self.started_at - record.parked_at
+        return record.parked_s + max(0.0, waited_s)
+
+    @property
+    def wasted(self) -> Waste:
+        """What was paid for nothing, over the job's life."""
+        return Waste(self.record.wasted_usd, self.record.wasted_most_usd) + self.waste
 
     def may_go_to(self, target: Target) -> bool:
         """Whether the job and its route both allow all places of a target."""
