@@ -12,7 +12,7 @@ from worker.core.degrade import (
     notice_of,
     sound,
 )
-from worker.core.settlement import DegradedAnswer
+from worker.core.settlement import DegradedAnswer, Origin
 from worker.core.target import Target
 
 TERMS = Terms(quality=0.4, loses=("freshness",))
@@ -60,6 +60,10 @@ def test_no_answer_is_better_than_the_terms_and_the_target_allow(
         (answer(loses=(1,)), "loses is no list of words"),
         (answer(loses=None), "loses is no list of words"),
         (answer(spent=0.5), "spent is no Spent"),
+        (answer(origin="eu"), "origin is no Origin"),
+        (answer(origin=Origin(places=["eu"])), "origin is no Origin"),  # type: ignore[arg-type]
+        (answer(origin=Origin(places=frozenset({1}))), "origin is no Origin"),  # type: ignore[arg-type]
+        (answer(origin=Origin(stop_reason=None)), "origin is no Origin"),  # type: ignore[arg-type]
     ],
 )
 def test_what_no_record_could_hold_is_told_in_a_word_of_ours(given: object, wrong: str) -> None:

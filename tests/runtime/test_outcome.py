@@ -189,6 +189,17 @@ def test_a_summary_that_served_is_spent_and_not_wasted() -> None:
     assert result["usage"]["cost_usd"] == PAID
 
 
+@pytest.mark.parametrize("spent", [None, SPENT], ids=["a prepared text", "a summary"])
+def test_a_handlers_own_text_is_not_held_to_the_rules_for_targets(spent: Spent | None) -> None:
+    route = replace(ROUTE, degraded=("short",), accept=JSON_ONLY)
+    given = replace(DegradedAnswer.saying("We are closed."), spent=spent)
+    handlers = {"short": Handler(does=Says(given))}
+
+    line, _ = ending(*play(route, THROTTLED, THROTTLED, THROTTLED, handlers=handlers))
+
+    assert (line.settlement, line.handler) == ("degraded", "short")
+
+
 def test_practice_costs_the_handler_and_no_job() -> None:
     route = replace(ROUTE, degraded=("short",))
     given = replace(DegradedAnswer.saying("Hi."), spent=SPENT)

@@ -15,7 +15,7 @@ import orjson
 from worker.core.fault import Fault
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
-from worker.core.settlement import DegradedAnswer, Spent
+from worker.core.settlement import DegradedAnswer, Origin, Spent
 from worker.core.target import Target
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
@@ -122,7 +122,7 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
     """The answer on the handler's terms, or what is wrong with it, without any of its text.
 
     >>> sound(DegradedAnswer.saying("Hi."), Terms(quality=0.2, loses=("length",)))
-    DegradedAnswer(quality=0.2, loses=('length',), spent=None)
+    DegradedAnswer(quality=0.2, loses=('length',), spent=None, origin=None)
     >>> sound("Hi.", Terms())
     'no DegradedAnswer'
     """
@@ -141,6 +141,17 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
         return "content is no JSON"
     if size > ANSWER_BYTES_MAX:
         return "content is too large"
+    if wrong := _wrong_beside_content(answer):
+        return wrong
+    return replace(
+        answer,
+        content=blocks,
+        quality=min(float(answer.quality), terms.quality),
+        loses=tuple(dict.fromkeys((*terms.loses, *answer.loses))),
+    )
+
+
+def _wrong_beside_content(answer: DegradedAnswer) -> str:
     quality: Any = answer.quality
     if not isinstance(quality, int | float) or not 0.0 <= quality <= 1.0:
         return "quality is not from 0 to 1"
@@ -150,11 +161,15 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
     spent: Any = answer.spent
     if not isinstance(spent, Spent | None):
         return "spent is no Spent"
-    return replace(
-        answer,
-        content=blocks,
-        quality=min(float(quality), terms.quality),
-        loses=tuple(dict.fromkeys((*terms.loses, *loses))),
+    return "" if answer.origin is None or _is_origin(answer.origin) else "origin is no Origin"
+
+
+def _is_origin(origin: Any) -> bool:
+    return (
+        isinstance(origin, Origin)
+        and isinstance(origin.places, frozenset)
+        and all(isinstance(place, str) for place in origin.places)
+        and isinstance(origin.stop_reason, str)
     )
 
 

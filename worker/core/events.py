@@ -217,7 +217,7 @@ class HandlerAsked:
 
     job: str
     handler: str
-    outcome: str  # answered, declined, below_quality, outside_geo, failed, late, refused
+    outcome: str  # answered, declined, below_quality, outside_geo, poor, failed, late, refused
     canary: bool
     duration_ms: int
     route: str = ""
@@ -225,7 +225,7 @@ class HandlerAsked:
     cost_usd: float = 0.0  # of the model's answer, taken or not
     wasted_usd: float = 0.0  # surely; what practice costs is not wasted
     wasted_most_usd: float = 0.0  # at most, by guess
-    error: str = ""  # an exception's class, or what is wrong with the answer; never its text
+    error: str = ""  # an exception's class, what is wrong with the answer, a rule; never its text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

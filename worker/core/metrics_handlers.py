@@ -41,7 +41,7 @@ ROWS: Final = (
         unit=Unit.MILLISECONDS,
         way=Way.EACH,
         by=(By.HANDLER,),
-        when="`handler.asked` with answered, declined or below_quality",
+        when="`handler.asked` with answered, declined, below_quality or poor",
         meaning="How long the handler took.",
     ),
     Metric(

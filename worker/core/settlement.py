@@ -31,6 +31,19 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Of an answer that a model once gave to another job: where, and how it ended.
+
+    Attributes:
+        places: Where it was processed (`geo.py`); none if that is not known.
+        stop_reason: The service's own word, "" if it is not known.
+    """
+
+    places: frozenset[str] = frozenset()
+    stop_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DegradedAnswer:
     """What a degraded handler gives.
 
@@ -40,12 +53,15 @@ class DegradedAnswer:
         quality: 0 to 1; counts up to what the settings say of the handler.
         loses: What it lacks beside a model's answer: `freshness`, `length`, …
         spent: What it cost, if a model was called for it.
+        origin: Of what a model gave before: it must keep the borders of this job too, and
+            the `accept` rules of its route.
     """
 
     content: tuple[Mapping[str, Any], ...] = field(repr=False)
     quality: float = 1.0
     loses: tuple[str, ...] = ()
     spent: Spent | None = None
+    origin: Origin | None = None
 
     @classmethod
     def saying(

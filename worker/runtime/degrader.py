@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from worker.core.answer import Answer, Usage
 from worker.core.breaker import Breaker, Permit, Refusal
 from worker.core.cost import NOTHING, Waste, cost_usd
 from worker.core.degrade import Context, ModelFaultError, breaker_policy, notice_of, sound
@@ -122,7 +123,7 @@ class Degrader:
         canary = reason == CANARY
         if handler.terms.quality < trip.floor and not canary:
             return _Given(outcome="below_quality")
-        if handler.target is not None and not trip.may_go_to(handler.target):
+        if handler.target is not None and not trip.allows(handler.target.places):
             return _Given(outcome="outside_geo")
         breaker = self._breaker(name, handler)
         permit = breaker.admit(loop.time())
@@ -152,7 +153,7 @@ class Degrader:
             own = bound_s >= limit_s
             self._settle(breaker, permit, Outcome.HUNG if own else Outcome.IGNORED)
             return _Given(outcome="late", waste=_maybe_wasted(handler, trip.request, LATE))
-        given = _judged(task, handler, trip.request, floor=trip.floor)
+        given = _judged(task, handler, trip, trip.request)
         failed = given.outcome == "failed"
         self._settle(breaker, permit, Outcome.FAILURE if failed else Outcome.SUCCESS)
         return given
@@ -248,9 +249,7 @@ class _Given:
         return cost_usd(self.spent.usage, self.spent.target) if self.spent else 0.0
 
 
-def _judged(
-    task: asyncio.Task[object], handler: Handler, request: Request, *, floor: float
-) -> _Given:
+def _judged(task: asyncio.Task[object], handler: Handler, trip: Trip, request: Request) -> _Given:
     """What the handler gave, and whether it serves, or what went wrong."""
     if task.cancelled():
         return _Given(outcome="failed", error="CancelledError")
@@ -265,13 +264,26 @@ def _judged(
         return _Given(outcome="declined")
     if isinstance(answer, str):
         return _Given(outcome="failed", error=answer)
-    if answer.content and answer.quality >= floor:
-        return _Given(outcome="answered", answer=answer, spent=answer.spent)
-    return _Given(
-        outcome="below_quality" if answer.content else "declined",
-        spent=answer.spent,
-        waste=Waste.of_tokens(answer.spent.usage, answer.spent.target) if answer.spent else NOTHING,
-    )
+    outcome, why = _served(answer, trip)
+    if outcome == "answered":
+        return _Given(outcome=outcome, answer=answer, spent=answer.spent)
+    waste = Waste.of_tokens(answer.spent.usage, answer.spent.target) if answer.spent else NOTHING
+    return _Given(outcome=outcome, error=why, spent=answer.spent, waste=waste)
+
+
+def _served(answer: DegradedAnswer, trip: Trip) -> tuple[str, str]:
+    """Whether a sound answer serves the job, or why it does not: an outcome, and a rule."""
+    if not answer.content:
+        return "declined", ""
+    if answer.quality < trip.floor:
+        return "below_quality", ""
+    if (origin := answer.origin) is None:
+        return "answered", ""
+    if not trip.allows(origin.places):
+        return "outside_geo", ""
+    as_given = Answer(content=answer.content, stop_reason=origin.stop_reason, usage=Usage())
+    judged = trip.judge(as_given)
+    return ("poor", judged.code) if isinstance(judged, Fault) else ("answered", "")
 
 
 def _maybe_wasted(handler: Handler, request: Request, fault: Fault) -> Waste:

@@ -4,6 +4,7 @@ The executor fills it in, the settler reads it: it turns into the history of the
 ledger, the result envelope, and the canonical line of the log.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
@@ -79,10 +80,10 @@ class Trip:
         """What was paid for nothing, over the job's life."""
         return Waste(self.record.wasted_usd, self.record.wasted_most_usd) + self.waste
 
-    def may_go_to(self, target: Target) -> bool:
-        """Whether the job and its route both allow all places of a target."""
+    def allows(self, places: Collection[str]) -> bool:
+        """Whether the job and its route both allow that it is processed there."""
         borders = [setter.allow_geo for setter in (self.job, self.route) if setter is not None]
-        return all(allowed is None or lies_within(target.places, allowed) for allowed in borders)
+        return all(allowed is None or lies_within(places, allowed) for allowed in borders)
 
     def judge(self, answer: Answer) -> Answer | Fault:
         """The answer, or the fault that it is by the rules of the route."""
