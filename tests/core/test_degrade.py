@@ -7,11 +7,13 @@ import pytest
 from worker.core.degrade import (
     ANSWER_BYTES_MAX,
     HandlerSpec,
+    ModelFaultError,
     Terms,
     breaker_policy,
     notice_of,
     sound,
 )
+from worker.core.fault import Fault, Kind
 from worker.core.settlement import DegradedAnswer, Origin
 from worker.core.target import Target
 
@@ -85,3 +87,11 @@ def test_every_word_for_what_is_lost_makes_a_sentence() -> None:
 @pytest.mark.parametrize("limit_s", [0.001, 2.0, 60.0])
 def test_every_limit_makes_a_policy(limit_s: float) -> None:
     assert breaker_policy(limit_s).stuck_s >= limit_s
+
+
+def test_a_target_that_failed_a_handler_is_told_by_the_kind_of_its_fault() -> None:
+    fault = Fault(kind=Kind.TIMED_OUT, code="ReadTimeout", message="Some text")
+
+    error = ModelFaultError(fault)
+
+    assert (str(error), error.fault) == ("timed_out", fault)
