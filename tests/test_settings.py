@@ -20,12 +20,15 @@ from worker.settings import (
     load,
     load_all,
     model,
+    plan_knobs,
     plans,
     problem,
     schema,
+    values,
 )
 from worker.settings.fields import nearest, rows
-from worker.settings.knobs import RetrySettings, TargetSettings
+from worker.settings.knobs import RetrySettings
+from worker.settings.plan_knobs import TargetSettings
 
 EXAMPLE = Path(__file__).parent.parent / "worker.example.toml"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
@@ -661,6 +664,10 @@ def test_a_route_says_what_becomes_of_a_job_that_nothing_admits(
         (degrading({"degraded": ["faq", "x"]}, faq=FAQ), "handlers that do not exist: x"),
         (degrading({"degraded": ["faq", "faq"]}, faq=FAQ), "names a degraded handler twice"),
         (degrading({"on_open": "degrade"}), "is to degrade, and names no handler"),
+        (
+            degrading({"upgrade_later": True}),
+            "is to upgrade degraded answers, and names no handler",
+        ),
         (degrading(faq={"kind": "rules"}), "handler `faq` has no rules"),
         (degrading(short={"kind": "summary"}), "handler `short` has nobody to ask"),
         (degrading(short={"kind": "summary", "target": "x"}), "`short` has nobody to ask"),
@@ -737,7 +744,9 @@ def test_no_two_settings_have_one_name() -> None:
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
-@pytest.mark.parametrize("module", [fields, knobs, model, plans, problem, schema])
+@pytest.mark.parametrize(
+    "module", [fields, knobs, model, plan_knobs, plans, problem, schema, values]
+)
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 

@@ -65,6 +65,7 @@ class Delivery:
         job: The job's id if a worker sent this message (parked doorbell, dead letter).
         first_sent_at: When the job was first sent, if a worker sent this message.
         doorbell: Whether it is a parked doorbell.
+        above: For an upgrade's doorbell, the quality of the answer that is there, 0 to 1.
         trace: The `AWSTraceHeader`, "" if none.
     """
 
@@ -78,6 +79,7 @@ class Delivery:
     job: str = ""
     first_sent_at: float | None = None
     doorbell: bool = False
+    above: float = 0.0
     trace: str = ""
 
 

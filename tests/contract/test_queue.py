@@ -29,6 +29,7 @@ def test_what_is_sent_is_received(stage: str) -> None:
         assert delivery.receive_count == 1
         assert delivery.sent_at > 0
         assert (delivery.job, delivery.first_sent_at, delivery.doorbell) == ("", None, False)
+        assert delivery.above == 0.0
 
     on_queues(stage, main)
 
@@ -42,6 +43,21 @@ def test_a_doorbell_carries_the_job_it_rings_for(stage: str) -> None:
 
         assert (delivery.job, delivery.doorbell) == ("invoice-42", True)
         assert delivery.first_sent_at == 1767225600.123
+
+    on_queues(stage, main)
+
+
+@pytest.mark.parametrize(("written", "above"), [("0.4", 0.4), ("high", 0.0)])
+def test_an_upgrades_doorbell_says_how_good_the_answer_is_that_is_there(
+    stage: str, written: str, above: float
+) -> None:
+    async def main(queues: Queues) -> None:
+        attributes = {"iw-job": "invoice-42+upgrade", "iw-doorbell": "1", "iw-above": written}
+        await queues.jobs.send(Outgoing(body=b"{}", attributes=attributes))
+
+        delivery = await take(queues.jobs, wait_s=5)
+
+        assert (delivery.job, delivery.above) == ("invoice-42+upgrade", above)
 
     on_queues(stage, main)
 

@@ -60,6 +60,7 @@ def test_every_field_arrives() -> None:
         on_open="degrade_after:2.5",
         min_quality=0.5,
         allow_geo=["eu", "eu-west-2"],
+        upgrade_later=True,
         tenant="acme/eu@x",
         priority="urgent",
         metadata={"trace": "t-1"},
@@ -86,6 +87,7 @@ def test_every_field_arrives() -> None:
         degrade_after_s=2.5,
         min_quality=0.5,
         allow_geo=frozenset({"eu", "eu-west-2"}),
+        upgrade_later=True,
         tenant="acme/eu@x",
         priority="urgent",
         metadata={"trace": "t-1"},
@@ -189,6 +191,8 @@ def test_a_claim_check_names_its_object() -> None:
         ("allow_geo", ["EU"]),
         ("allow_geo", ["eu", 5]),
         ("allow_geo", ["eu"] * 33),
+        ("upgrade_later", 1),
+        ("upgrade_later", "yes"),
         ("tenant", ""),
         ("tenant", "t" * 129),
         ("tenant", "a b"),
@@ -394,6 +398,7 @@ FULL = {
         {"deadline_at": 60},
         {"min_quality": 0.5},
         {"allow_geo": ["eu"]},
+        {"upgrade_later": True},
         {"tenant": "acme"},
         {"priority": "bulk"},
         {"reply_to": "answers"},
@@ -464,7 +469,7 @@ def test_order_and_blanks_do_not_change_what_is_asked(
 FIELDS = [
     *("v", "id", "prompt", "messages", "system", "inference", "tools", "additional"),
     *("payload_ref", "route", "deadline_s", "deadline_at", "on_open", "min_quality"),
-    *("allow_geo", "tenant", "priority", "metadata", "reply_to"),
+    *("allow_geo", "upgrade_later", "tenant", "priority", "metadata", "reply_to"),
 ]
 STRINGS = st.sampled_from(
     [

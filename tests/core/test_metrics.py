@@ -109,6 +109,8 @@ SAMPLES: tuple[Event, ...] = (
     replace(SETTLED, settlement="dead", reason="expired", route="x", target=""),
     replace(SETTLED, settlement="parked", reason="throttled"),
     replace(SETTLED, settlement="released", reason="drain"),
+    replace(SETTLED, job="j-1+upgrade"),
+    replace(SETTLED, job="j-1+upgrade", settlement="dead", reason="expired"),
     UNPARKED,
     MADE,
     FAILED,
@@ -231,6 +233,24 @@ def test_a_parked_job_that_runs_again_tells_for_how_long_it_waited() -> None:
 def test_an_answer_that_had_to_be_waited_for_is_counted_apart() -> None:
     assert told(replace(SETTLED, parks=1))["JobsGoodParked"] == (1, "default")
     assert "JobsGoodParked" not in told(replace(SETTLED, settlement="dead", parks=1))
+
+
+@pytest.mark.parametrize(
+    ("settlement", "measured"),
+    [
+        ("answered", {"UpgradesAnswered": (1, "default"), "CostUsd": (0.25, "default", "sonnet")}),
+        ("dead", {"UpgradesGivenUp": (1, "default")}),
+        ("parked", {}),
+        ("released", {}),
+    ],
+)
+def test_an_upgrade_counts_as_no_job(settlement: str, measured: dict[str, Any]) -> None:
+    event = replace(SETTLED, job="j-1+upgrade", settlement=settlement)
+
+    found = told(replace(event, input_tokens=0, output_tokens=0))
+
+    assert found == measured
+    assert told(replace(UNPARKED, job="j-1+upgrade")) == {}
 
 
 def test_a_release_is_not_terminal() -> None:

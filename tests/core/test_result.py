@@ -72,6 +72,7 @@ RUN = Run(
 AROUND: dict[str, Any] = {
     "v": 1,
     "job_id": "job-1",
+    "upgrades": None,
     "attempts": [
         {
             "n": 1,

@@ -39,6 +39,7 @@ async def play() -> list[Result]:
                         "targets": ["default"],
                         "degraded": ["before", "sorry"],
                         "on_open": "degrade",
+                        "upgrade_later": True,
                     }
                 },
                 retry={"attempts": 1},
@@ -60,7 +61,9 @@ async def play() -> list[Result]:
                             await asyncio.sleep(0.05)
                     down = Mood(chances=(Chance(1.0, Fail("ServiceUnavailableException")),))
                     stack.bedrock.set_mood(down)
-                    return [well, await asked("acme"), await asked("other")]
+                    again, other = await asked("acme"), await asked("other")
+                    stack.bedrock.set_mood(Mood(text="Because indeed."))
+                    return [well, again, other, await client.upgrade(other.job_id, timeout_s=120)]
             finally:
                 stop.set()
                 await worker
@@ -72,8 +75,8 @@ async def kept(table: str) -> int:
         return count
 
 
-def test_a_worker_answers_from_its_cache_and_then_by_its_plugin() -> None:
-    well, again, other = asyncio.run(play())
+def test_a_worker_answers_from_its_cache_then_by_its_plugin_and_later_by_its_model() -> None:
+    well, again, other, better = asyncio.run(play())
 
     assert (well.status, well.text, well.quality) == ("ok", "Because.", 0.9)
     assert (again.status, again.text, again.quality) == ("degraded", "Because.", 0.9)
@@ -82,3 +85,6 @@ def test_a_worker_answers_from_its_cache_and_then_by_its_plugin() -> None:
     # Another tenant's answer is not his.
     assert (other.status, other.quality) == ("degraded", 0.5)
     assert other.text == "Sorry, other: unavailable."
+    # The model is as good as what the first one got from the cache, and better than a handler.
+    assert other.will_upgrade
+    assert (better.status, better.text, better.upgrades) == ("ok", "Because indeed.", other.job_id)

@@ -15,22 +15,47 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.runtime.promises import Witness, check, watched
+from worker.core.degrade import Context
 from worker.core.events import FlightFailed
 from worker.core.fault import Fault, Kind
+from worker.core.job import Job
 from worker.core.ledger import State
-from worker.ports import Delivery
+from worker.core.retry import RetryPolicy
+from worker.core.route import Route
+from worker.core.settlement import DegradedAnswer
+from worker.core.target import Target
+from worker.core.upgrade import upgrade_id, upgraded
+from worker.ports import Delivery, Handler
 from worker.runtime.flights import Phase
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Call, MemoryBreakers, Mishap, ModelCall, Reply, answer
-from worker.sim.world import LivingWorker, World, until_quiet
+from worker.sim.world import ROUTE, LivingWorker, World, until_quiet
 
+DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
 REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
 THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
 TROUBLE_S = 90.0
 CRASHES = 3
 HALF = 0.5
 STALL_S = 35.0  # longer than a lease
+KINDS = ("ok", "ok", "bad", "twice", "reply", "broken", "later", "better")
+UPGRADED = Route(
+    name="upgraded",
+    targets=(Target(name="model-b", model="test.model-b", attempt_s=60.0),),
+    degraded=("sorry",),
+    on_open="degrade",
+    upgrade_later=True,
+    retry=RetryPolicy(attempts=1),
+)
 OUTSIDE = ("crash", "drain", "stall", "again", "employ", "lost delete", "calm")
+
+
+class Apology:
+    """A handler that has an answer for everybody."""
+
+    async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+        assert job.id == context.job
+        return DegradedAnswer.saying("Sorry.", quality=0.4)
 
 
 @dataclass
@@ -38,7 +63,11 @@ class History:
     """One world, its seed, and what befell it."""
 
     seed: int
-    world: World = field(default_factory=lambda: World(breakers=MemoryBreakers()))
+    world: World = field(
+        default_factory=lambda: World(
+            routes={"default": ROUTE, "upgraded": UPGRADED}, breakers=MemoryBreakers()
+        )
+    )
     repeats: Counter[str] = field(default_factory=Counter)
     crashed: Counter[str] = field(default_factory=Counter)
     befell: Counter[str] = field(default_factory=Counter)
@@ -59,13 +88,18 @@ class History:
         latency_s = self.dice.choice([0.05, 1.0, 4.0, 15.0, 45.0])
         if call.job.startswith("bad"):
             return Reply(REJECTED, latency_s)
+        if call.job.startswith("better") and upgraded(call.job) is None:
+            return Reply(DOWN, 0.1)
         if call.job.startswith("later") and call.number <= 3:
             return Reply(THROTTLED, 0.1)
         return Reply(answer("word " * self.dice.choice([1, 5000])), latency_s)
 
     def employ(self) -> None:
         worker = LivingWorker(
-            self.world, f"w{len(self.workers) + 1}", seed=self.dice.randrange(2**32)
+            self.world,
+            f"w{len(self.workers) + 1}",
+            seed=self.dice.randrange(2**32),
+            house={"handlers": {"sorry": Handler(does=Apology())}},
         )
         worker.wire.latency_s = 0.01
         worker.wire.plan = lambda call: self.plan(worker, call)
@@ -114,7 +148,7 @@ class History:
     async def submit(self) -> set[str]:
         jobs = set()
         for n in range(self.dice.randint(1, 12)):
-            kind = self.dice.choice(["ok", "ok", "bad", "twice", "reply", "broken", "later"])
+            kind = self.dice.choice(KINDS)
             name = f"{kind}-{n}"
             match kind:
                 case "twice":
@@ -122,6 +156,8 @@ class History:
                     self.world.submit(id=name, prompt="Hello.")
                 case "reply":
                     self.world.submit(id=name, prompt="Hello.", reply_to="answers")
+                case "better":
+                    self.world.submit(id=name, prompt="Hello.", route="upgraded")
                 case "broken":
                     name = self.world.jobs.put(b"{")
                 case _:
@@ -191,6 +227,10 @@ class History:
         assert (
             self.world.jobs.cancelled_receives == 0 or self.befell["crash"] + self.befell["stall"]
         )
+        degraded = {j for j, r in self.world.ledger.records.items() if r.state is State.DEGRADED}
+        if degraded:
+            self.tell("upgraded")
+        jobs |= {upgrade_id(job) for job in degraded}
         for job, record in self.world.ledger.records.items():
             self.repeats[job] += record.parks  # a call whose fault is known, and no repetition
         for job in jobs:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from worker.core.ledger import LEGAL, Record, State
+from worker.core.upgrade import upgraded
 from worker.sim.world import World
 
 
@@ -51,6 +52,10 @@ def check(world: World, witness: Witness, jobs: set[str], repeats: Counter[str])
     for job, started in world.model.started.items():
         assert started <= 1 + repeats[job], f"{job}: {started} calls, {repeats[job]} in flight"
     letters = {letter.job for letter in world.dead.peek()}
-    dead = {job for job, record in world.ledger.records.items() if record.state is State.DEAD}
+    dead = {
+        job
+        for job, record in world.ledger.records.items()
+        if record.state is State.DEAD and upgraded(job) is None
+    }
     redriven = {job for job, record in world.ledger.records.items() if record.generation}
     assert dead <= letters <= dead | redriven, "a dead letter for every death, and for no other"

@@ -4,17 +4,25 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from tests.runtime.promises import check, watched
+from worker.core.degrade import Context
 from worker.core.fault import Fault, Kind
+from worker.core.job import Job
+from worker.core.retry import RetryPolicy
+from worker.core.settlement import DegradedAnswer
+from worker.core.upgrade import upgrade_id, upgraded
+from worker.ports import Handler
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Call, Mishap, Reply, always, answer, in_turn
 from worker.sim.world import LivingWorker, World, until_quiet
 
 REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
+DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
 THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
 
 
@@ -53,6 +61,16 @@ def parked_first(world: World) -> str:
     return small(world)
 
 
+def upgraded_later(world: World) -> str:
+    """Calls for the job fail, so it degrades; those for its upgrade do not."""
+    route = world.routes["default"]
+    world.routes["default"] = replace(
+        route, degraded=("sorry",), upgrade_later=True, retry=RetryPolicy(attempts=1)
+    )
+    world.model.mood = lambda call: Reply(answer() if upgraded(call.job) else DOWN, 0.5)
+    return with_reply(world)
+
+
 def malformed(world: World) -> str:
     return world.jobs.put(b'{"prompt": ')
 
@@ -64,8 +82,21 @@ KINDS: list[Callable[[World], str]] = [
     with_large_answer,
     rejected,
     parked_first,
+    upgraded_later,
     malformed,
 ]
+
+
+class Apology:
+    """A handler that has an answer for everybody."""
+
+    async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+        assert job.id == context.job
+        return DegradedAnswer.saying("Sorry.", quality=0.4)
+
+
+def employ(world: World, name: str) -> LivingWorker:
+    return LivingWorker(world, name, house={"handlers": {"sorry": Handler(does=Apology())}})
 
 
 def calls_of(kind: Callable[[World], str]) -> list[Call]:
@@ -75,7 +106,7 @@ def calls_of(kind: Callable[[World], str]) -> list[Call]:
     async def main() -> None:
         world = World()
         kind(world)
-        worker = LivingWorker(world, "w1")
+        worker = employ(world, "w1")
         worker.wire.plan = calls.append
         await until_quiet(world)
         await worker.drain()
@@ -91,7 +122,7 @@ def crash_at(kind: Callable[[World], str], number: int, mishap: Mishap) -> str:
         world = World()
         witness = watched(world)
         job = kind(world)
-        first = LivingWorker(world, "w1")
+        first = employ(world, "w1")
         hit = asyncio.Event()
         operation = ""
         repeats: Counter[str] = Counter()
@@ -108,19 +139,26 @@ def crash_at(kind: Callable[[World], str], number: int, mishap: Mishap) -> str:
         async with asyncio.timeout(600):
             await hit.wait()
         await asyncio.sleep(0.01)
-        unfinished = (
-            not world.ledger.records[job].state.final if job in world.ledger.records else True
-        )
-        if operation == "model.call" or (mishap.hangs and world.model.started[job] and unfinished):
-            repeats[job] += 1
+        better = upgrade_id(job)
+        for name in (job, better):
+            record = world.ledger.records.get(name)
+            in_flight = world.model.started[name] and not (record and record.state.final)
+            repeats[name] += operation == "model.call" or (mishap.hangs and bool(in_flight))
         if mishap.hangs:
             await first.crash()
-        second = LivingWorker(world, "w2")
+        second = employ(world, "w2")
         await until_quiet(world)
         await second.drain()
         if not mishap.hangs:
             await first.drain()
-        if kind is not parked_first:
+        if kind is upgraded_later:
+            check(world, witness, {job, better}, repeats)
+            told = {reply.job: orjson.loads(reply.body) for reply in world.replies.peek()}
+            assert {name: one["status"] for name, one in told.items()} == {
+                job: "degraded",
+                better: "ok",
+            }
+        elif kind is not parked_first:
             check(world, witness, {job}, repeats)
         else:
             # Its three throttled calls are calls as well, and none of them an attempt.

@@ -22,6 +22,7 @@ def test_the_histories_hold_what_they_are_meant_to() -> None:
     befell = {what for seed in range(200) for what in replay(seed).befell}
 
     assert {"crash", "drain", "stall", "delivered again", "a delete did nothing"} <= befell
+    assert "upgraded" in befell
     assert {
         "lost after ledger.claim",
         "lost after ledger.finish",

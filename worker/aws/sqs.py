@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.aws.trouble import asking
-from worker.core.job import instant_of
+from worker.core.job import instant_of, share_of
 from worker.ports import Delivery, Fate, Outgoing
 
 BATCH_MAX: Final = 10
@@ -20,9 +20,10 @@ LEASE_MAX_S: Final = 43_200
 JOB: Final = "iw-job"
 SENT_MS: Final = "iw-sent-ms"
 DOORBELL: Final = "iw-doorbell"
+ABOVE: Final = "iw-above"
 
 _SYSTEM: Final = ["ApproximateReceiveCount", "SentTimestamp", "AWSTraceHeader", "MessageGroupId"]
-_OURS: Final = [JOB, SENT_MS, DOORBELL]
+_OURS: Final = [JOB, SENT_MS, DOORBELL, ABOVE]
 
 
 class SqsQueue:
@@ -122,5 +123,6 @@ def _delivery(url: str, message: Mapping[str, Any]) -> Delivery:
         job=ours.get(JOB, ""),
         first_sent_at=instant_of(sent_ms),
         doorbell=DOORBELL in ours,
+        above=share_of(ours.get(ABOVE, "")),
         trace=system.get("AWSTraceHeader", ""),
     )

@@ -29,6 +29,7 @@ from worker.client.send import NotSubmitted, Sender, SubmitFailed, Submitted, ba
 from worker.client.watch import Watcher
 from worker.core.job import Limits
 from worker.core.ledger import Record
+from worker.core.upgrade import upgrade_id
 from worker.ports import Ledger, Payloads, Unavailable
 
 RESULT_MAX_BYTES: Final = 64_000_000  # far above any model's answer
@@ -199,6 +200,17 @@ class Client:
         """
         async with aclosing(self.as_completed([job_id], timeout_s=timeout_s)) as results:
             return await anext(results)
+
+    async def upgrade(self, job_id: str, *, timeout_s: float) -> Result:
+        """The answer that replaces a degraded one, once there is one.
+
+        To be asked for where `Result.will_upgrade` says that it will come; its status is
+        `ok` or `blocked`, or `failed` or `expired` if the degraded answer is to stay.
+
+        Raises:
+            As `wait` does.
+        """
+        return await self.wait(upgrade_id(job_id), timeout_s=timeout_s)
 
     def as_completed(
         self, job_ids: Iterable[str], *, timeout_s: float

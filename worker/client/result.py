@@ -7,6 +7,7 @@ from typing import Any, Literal
 import orjson
 
 from worker.core.ledger import Record, State
+from worker.core.upgrade import upgraded
 
 Status = Literal["ok", "degraded", "blocked", "failed", "expired"]
 
@@ -23,6 +24,8 @@ class Result:
         quality: What was served, 0 to 1; 0 without an answer.
         reason: Why it is degraded, failed or expired; "" otherwise.
         notice: What to tell the end user of a degraded answer; "" otherwise.
+        will_upgrade: Whether a better answer is to follow (`Client.upgrade`).
+        upgrades: The job whose degraded answer this one replaces; None for any other.
         attempts: Charged model calls over the job's life.
         cost_usd: What the answer's tokens cost; 0 where no prices are set.
         metadata: The job's own, returned.
@@ -36,6 +39,8 @@ class Result:
     quality: float = 0.0
     reason: str = ""
     notice: str = ""
+    will_upgrade: bool = False
+    upgrades: str | None = None
     attempts: int = 0
     cost_usd: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +66,7 @@ def result_of(record: Record, envelope: bytes | None) -> Result:
         expired = record.state is State.DEAD and record.reason == "expired"
         return Result(
             job_id=record.job,
+            upgrades=upgraded(record.job),
             status="expired" if expired else "failed",
             reason=reason,
             attempts=record.attempts,
@@ -76,6 +82,8 @@ def result_of(record: Record, envelope: bytes | None) -> Result:
         quality=told["quality"]["served"],
         reason=why.get("reason", ""),
         notice=why.get("notice", ""),
+        will_upgrade=why.get("will_upgrade", False),
+        upgrades=upgraded(record.job),
         attempts=told["attempts_total"],
         cost_usd=told.get("usage", {}).get("cost_usd", 0.0),
         metadata=told["metadata"],

@@ -82,6 +82,12 @@ def _instant(name: str, value: Any, limits: Limits) -> float:
     return instant.timestamp()
 
 
+def _yes_or_no(name: str, value: Any, _: Limits) -> bool:
+    if not isinstance(value, bool):
+        raise _invalid(name, "must be true or false")
+    return value
+
+
 def _places(name: str, value: Any, _: Limits) -> frozenset[str]:
     if not isinstance(value, list) or not 0 < len(value) <= _PLACES_MAX:
         raise _invalid(name, f"must be a list of 1 to {_PLACES_MAX} geographies or Regions")
@@ -180,6 +186,7 @@ _ENVELOPE: Final[Mapping[str, _Check]] = MappingProxyType(
         "on_open": _text(_ON_OPEN, "must be park, degrade, degrade_after:<seconds> or fail"),
         "min_quality": _number(0.0, 1.0),
         "allow_geo": _places,
+        "upgrade_later": _yes_or_no,
         "tenant": _text(_TENANT, "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ : / + = -"),
         "priority": _text(re.compile("|".join(_PRIORITIES)), f"must be one of {_PRIORITIES}"),
         "metadata": _metadata,
@@ -220,6 +227,7 @@ def parse(body: bytes, limits: Limits) -> Job | Malformed:
         degrade_after_s=float(after[1]) if after and after[1] else None,
         min_quality=values.get("min_quality", 0.0),
         allow_geo=values.get("allow_geo"),
+        upgrade_later=values.get("upgrade_later"),
         tenant=values.get("tenant", ""),
         priority=values.get("priority", "normal"),
         metadata=values.get("metadata", {}),

@@ -58,6 +58,7 @@ class Job:
         on_open: What to do while nothing admits the job, None for the route's policy.
         degrade_after_s: For `degrade_after:<s>`, seconds; None otherwise.
         allow_geo: Where it may be processed (`geo.py`), None for anywhere.
+        upgrade_later: Whether a degraded answer is to be replaced later, None for the route's word.
         digest: What the job asks for, hashed (16 hex digits).
     """
 
@@ -70,6 +71,7 @@ class Job:
     degrade_after_s: float | None = None
     min_quality: float = 0.0
     allow_geo: frozenset[str] | None = None
+    upgrade_later: bool | None = None
     tenant: str = ""
     priority: str = "normal"
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +84,19 @@ class Job:
         if self.deadline_s is not None:
             ends.append(sent_at + self.deadline_s)
         return min(ends, default=None)
+
+
+def share_of(text: str) -> float:
+    """A number from 0 to 1 that stands in an attribute; 0 for what is none.
+
+    >>> share_of("0.4"), share_of("nan"), share_of("x"), share_of("7")
+    (0.4, 0.0, 0.0, 0.0)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0 <= value <= 1 else 0.0
 
 
 def instant_of(milliseconds: str) -> float | None:

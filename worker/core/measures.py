@@ -37,6 +37,7 @@ from worker.core.fault import Billed, Kind
 from worker.core.metric import Metric, Way
 from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
+from worker.core.upgrade import upgraded
 from worker.core.verdict import State
 
 OTHER: Final = "other"
@@ -73,6 +74,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
     match event:
         case JobSettled():
             return _settled(event, names)
+        case JobUnparked(job=job) if upgraded(job) is not None:
+            return ()
         case JobUnparked():
             by = (event.route if event.route in names.routes else OTHER,)
             return (
@@ -166,6 +169,8 @@ def _stood_in(
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     route = event.route if event.route in names.routes else OTHER
     by = (route,)
+    if upgraded(event.job) is not None:
+        return _upgraded(event, by, names)
     if event.settlement == "parked":
         return (Measurement("JobsParked", 1, by),)
     if event.settlement == "released":
@@ -181,28 +186,44 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
         if failure is Failure.EXPIRED:
             found.append(Measurement("JobsExpired", 1))
     else:
-        found.append(Measurement("JobsGood", 1, by))
-        found.append(Measurement("QualityServed", event.quality_served, by))
-        short = event.quality_requested - event.quality_served
-        if short > 0:
-            found.append(Measurement("QualityShortfall", short, by))
-        if event.parks:
-            found.append(Measurement("JobsGoodParked", 1, by))
-    if event.settlement == "degraded":
-        handler = event.handler if event.handler in names.handlers else OTHER
-        found.append(Measurement("JobsDegraded", 1, (route, handler)))
+        found += _good(event, route, names)
     if event.parks:
         found.append(Measurement("JobParkTime", event.parked_ms / 1000, by))
     if event.blocked:
         found.append(Measurement("JobsBlocked", 1, by))
+    return (*found, *_spent(event, names))
+
+
+def _good(event: JobSettled, route: str, names: Names) -> Iterator[Measurement]:
+    by = (route,)
+    yield Measurement("JobsGood", 1, by)
+    yield Measurement("QualityServed", event.quality_served, by)
+    short = event.quality_requested - event.quality_served
+    if short > 0:
+        yield Measurement("QualityShortfall", short, by)
+    if event.parks:
+        yield Measurement("JobsGoodParked", 1, by)
+    if event.settlement == "degraded":
+        handler = event.handler if event.handler in names.handlers else OTHER
+        yield Measurement("JobsDegraded", 1, (route, handler))
+
+
+def _upgraded(event: JobSettled, by: tuple[str, ...], names: Names) -> tuple[Measurement, ...]:
+    """The job has its answer, and was counted with it: this tells of the better one alone."""
+    if event.settlement == "answered":
+        return (Measurement("UpgradesAnswered", 1, by), *_spent(event, names))
+    return (Measurement("UpgradesGivenUp", 1, by),) if event.settlement == "dead" else ()
+
+
+def _spent(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
+    route = event.route if event.route in names.routes else OTHER
     target = event.target if event.target in names.targets else OTHER
     spent = (
         Measurement("InputTokens", event.input_tokens, (target,)),
         Measurement("OutputTokens", event.output_tokens, (target,)),
         Measurement("CostUsd", event.cost_usd, (route, target)),
     )
-    found += [one for one in spent if one.value]
-    return tuple(found)
+    return tuple(one for one in spent if one.value)
 
 
 def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:

@@ -83,6 +83,18 @@ ROWS: Final = (
         meaning="Jobs that got their answer because they could wait for it.",
     ),
     Metric(
+        name="UpgradesAnswered",
+        by=(By.ROUTE,),
+        when="`job.settled` with answered, of an upgrade",
+        meaning="Degraded answers that a model's replaced; no number of jobs counts upgrades.",
+    ),
+    Metric(
+        name="UpgradesGivenUp",
+        by=(By.ROUTE,),
+        when="`job.settled` with dead, of an upgrade",
+        meaning="Degraded answers that were to be replaced, and stay.",
+    ),
+    Metric(
         name="JobsReleased",
         when="`job.settled` with released",
         meaning="Jobs given back for anybody, uncharged.",

@@ -127,7 +127,7 @@ def plan(
     """
     if seen.left_s is not None and seen.left_s <= 0:
         return Discard(reason="expired")
-    worthy = _worthy(route, seen)
+    worthy = worthy_targets(route, seen)
     if not worthy:
         return _never(route, seen)
     if seen.tried:
@@ -293,7 +293,7 @@ def _call(
     return Call(target=target, wait_s=wait_s, bound_s=bound_s, spends=spends)
 
 
-def _worthy(route: Route, seen: Seen) -> list[Target]:
+def worthy_targets(route: Route, seen: Seen) -> list[Target]:
     """The targets that may serve the job at all."""
     floor = max(route.min_quality, seen.min_quality)
     return [target for target in _inside(route, seen) if target.quality >= floor]
@@ -328,7 +328,7 @@ def _wait(
     if second_best is not None and degrades_in_s < delay_s:
         delay_s = max(1.0, degrades_in_s) + roll  # its second-best answer is due by then
     if seen.left_s is not None:
-        shortest_s = min(t.min_useful_s for t in _worthy(route, seen))
+        shortest_s = min(t.min_useful_s for t in worthy_targets(route, seen))
         # A try that comes too late costs nothing; a second-best answer must not come so.
         left_s = seen.left_s - (HEARD_LATE_S if second_best is not None else 0.0)
         if delay_s > left_s - shortest_s:

@@ -15,6 +15,7 @@ from worker.core.job import Job
 from worker.core.ledger import Attempt
 from worker.core.settlement import Answered, Dead, Degraded, DegradedAnswer, Spent
 from worker.core.target import Target
+from worker.core.upgrade import upgraded
 
 ATTEMPTS_MAX: Final = 8  # rows of history in a result; the ledger holds more
 
@@ -61,6 +62,7 @@ def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[
     return {
         "v": 1,
         "job_id": run.job_id,
+        "upgrades": upgraded(run.job_id),
         "status": _status(ended),
         "output": _output(ended),
         "stop": {"reason": answer.stop_reason, "truncated": answer.truncated} if answer else None,

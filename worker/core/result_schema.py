@@ -68,7 +68,8 @@ _DEGRADED: Final = _object(
     },
     notice=_said(_TEXT, "A sentence for the end user."),
     will_upgrade={
-        "description": "Whether a model's answer is to replace it later.",
+        "description": "Whether a model's answer is to replace it later, as the result of the "
+        "job `<job_id>+upgrade`.",
         "type": "boolean",
     },
 )
@@ -131,6 +132,10 @@ _BODY: Final = _object(
     "What became of a job. Decide by `status` and `quality.served`.",
     v={"const": 1},
     job_id=_TEXT,
+    upgrades={
+        "description": "The job whose degraded answer this one replaces; null for any other.",
+        "type": ["string", "null"],
+    },
     status={
         "description": "`blocked`: a guardrail took the answer's place.",
         "enum": ["ok", "degraded", "blocked", "failed", "expired"],

@@ -39,6 +39,7 @@ class Route:
         allow_geo: Its jobs are processed within these places only; None for anywhere.
         on_open: `park`, `fail`, `degrade` or `degrade_after`, for jobs that say nothing of it.
         degrade_after_s: For `degrade_after`: the age from which a job degrades.
+        upgrade_later: Whether degraded answers are replaced later, for jobs that say nothing of it.
         notice: What an end user is told of a degraded answer; "" for a text by what it lacks.
         park_base_s: The first park; it doubles with each, up to `park_cap_s`.
         park_max_s: A job older than this is not parked again: it degrades, or expires.
@@ -56,6 +57,7 @@ class Route:
     allow_geo: frozenset[str] | None = None
     on_open: str = "park"
     degrade_after_s: float | None = None
+    upgrade_later: bool = False
     notice: str = ""
     deadline_s: float | None = None
     park_base_s: float = 5.0

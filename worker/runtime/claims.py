@@ -14,6 +14,7 @@ from worker.core.events import DeliverySkipped, JobUnparked
 from worker.core.job import Job
 from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
 from worker.core.strict_json import Malformed
+from worker.core.upgrade import as_upgrade, route_of_upgrade, upgraded
 from worker.ports import RecordUnreadable, Unavailable
 from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.holds import Holds
@@ -43,9 +44,7 @@ class Claims:
     async def claim(self, flight: Flight) -> Trip | None:
         """Make the flight's job ours; None if there is nothing to run, and all is seen to."""
         delivery = flight.delivery
-        job = parse(delivery.body, self._house.rules.limits)
-        named = job.id if isinstance(job, Job) else None
-        job_id = named or delivery.job or delivery.message_id
+        job_id, job = _named(flight, parse(delivery.body, self._house.rules.limits))
         digest = job.digest if isinstance(job, Job) else ""
         if (other := self._flights.holder(job_id)) is not None:
             if other.digest == digest:
@@ -132,6 +131,8 @@ class Claims:
     def _trip(self, flight: Flight, job: Job | Malformed, record: Record) -> Trip:
         parsed = job if isinstance(job, Job) else None
         route = self._house.rules.routes.get(parsed.route) if parsed else None
+        if route is not None and upgraded(record.job) is not None:
+            route = route_of_upgrade(route)
         deadline_at = parsed.deadline(record.sent_at) if parsed else None
         if deadline_at is None and route is not None and route.deadline_s is not None:
             deadline_at = record.sent_at + route.deadline_s
@@ -167,3 +168,17 @@ class Claims:
 
     def _skip(self, job_id: str, why: str) -> None:
         self._house.tell(DeliverySkipped(job=job_id, why=why))
+
+
+def _named(flight: Flight, job: Job | Malformed) -> tuple[str, Job | Malformed]:
+    """The id under which the flight is to run, and the job as it runs under it."""
+    delivery = flight.delivery
+    named = job.id if isinstance(job, Job) else None
+    of = upgraded(delivery.job)
+    if of is None:
+        return named or delivery.job or delivery.message_id, job
+    # Only workers send to the parked queue; what anybody else calls an upgrade is none.
+    ours = delivery.doorbell and flight.queues[delivery.message_id] is flight.lane.parked
+    if not ours or named not in (None, of):
+        return named or delivery.message_id, job
+    return delivery.job, as_upgrade(job, served=delivery.above) if isinstance(job, Job) else job

@@ -26,6 +26,7 @@ from worker.core.job import Job, Request
 from worker.core.plan import Degrade
 from worker.core.route import Route
 from worker.core.settlement import Answered, Degraded, DegradedAnswer, Spent
+from worker.core.upgrade import promised
 from worker.core.window import Outcome
 from worker.ports import Handler, Learner
 from worker.runtime.house import House
@@ -73,12 +74,20 @@ class Degrader:
             trip.handler_s += loop.time() - started
         if answer is None:
             return None
+        assert trip.job is not None, "an unfit job was settled"
         return Degraded(
             answer=answer,
             handler=step.handler,
             why=step.why,
             code=trip.tried[-1][1].code if trip.tried else "",
             notice=route.notice or notice_of(answer.loses),
+            will_upgrade=promised(
+                route,
+                trip.job,
+                trip.seen(self._house.at()),
+                why=step.why,
+                served=answer.quality,
+            ),
         )
 
     async def _ask(

@@ -9,6 +9,7 @@ job goes next in `core/plan.py`, who may claim in `core/ledger.py`.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -28,7 +29,7 @@ from worker.core.target import Target
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.claims import Claims
 from worker.runtime.degrader import Degrader
-from worker.runtime.flights import Flight, Phase
+from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.gates import Gates, Passage, Refused
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
@@ -36,6 +37,7 @@ from worker.runtime.permits import Permits
 from worker.runtime.settler import Settler
 from worker.runtime.standby import Standby
 from worker.runtime.trip import Trip
+from worker.runtime.upgrades import Upgrades
 
 PAYLOAD_TRIES: Final = 3
 SUSPECT_FROM: Final = 2  # crashes in a row; one crash takes too many bystanders along
@@ -50,6 +52,7 @@ class Executor:
         self,
         house: House,
         *,
+        flights: Flights,
         claims: Claims,
         settler: Settler,
         holds: Holds,
@@ -65,6 +68,7 @@ class Executor:
         self._gates = gates
         self._degrader = degrader
         self._standby = Standby(house, gates)
+        self._upgrades = Upgrades(flights, gates, slots=house.rules.slots)
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
@@ -75,6 +79,7 @@ class Executor:
 
     async def run(self, flight: Flight) -> None:
         """Claim, work and settle; the slot is the caller's to free."""
+        self._upgrades.look(flight)
         trip = await self._claims.claim(flight)
         if trip is None:
             return
@@ -190,7 +195,7 @@ class Executor:
         house = self._house
         while True:
             budget = self._budget(route)
-            refusals = self._refusals(trip, route)
+            refusals = self._refusals(flight, trip, route)
             decision = plan(
                 route,
                 trip.seen(house.at()),
@@ -205,7 +210,8 @@ class Executor:
                     if answer is not None:
                         return Answered(answer=answer, target=decision.target)
                 case Park(delay_s=delay_s, why=why):
-                    if await self._standby.wait(flight, trip, route, refusals):
+                    waits = not trip.is_upgrade  # nobody waits for an upgrade
+                    if waits and await self._standby.wait(flight, trip, route, refusals):
                         continue
                     return Parked(delay_s=delay_s, why=why)
                 case Degrade():
@@ -227,11 +233,14 @@ class Executor:
             budget = self._budgets[route.name] = RetryBudget(route.retry)
         return budget
 
-    def _refusals(self, trip: Trip, route: Route) -> dict[str, float]:
+    def _refusals(self, flight: Flight, trip: Trip, route: Route) -> Mapping[str, float]:
         """The targets that admit nothing now, and those that just refused this very job."""
         now = asyncio.get_running_loop().time()
         just = {name: until - now for name, until in trip.refused.items() if until > now}
-        return just | self._gates.refusals(route)
+        refusals = just | self._gates.refusals(route)
+        if trip.is_upgrade:
+            return self._upgrades.refusals(flight, trip, route, refusals)
+        return refusals
 
     async def _attempt(
         self, trip: Trip, call: Call, request: Request, budget: RetryBudget

@@ -304,6 +304,18 @@ class Gates:
                     found[target.name] = max(left_s, found.get(target.name, 0.0))
         return found
 
+    def calm(self, route: Route) -> frozenset[str]:
+        """The targets with calls to spare: both circuits are closed, and no quota is short."""
+        return frozenset(
+            target.name
+            for target in route.targets
+            if not self._pacer_of[target.name].paced
+            and all(
+                gate.verdict.state is State.CLOSED and gate.local.state is State.CLOSED
+                for gate in self._pair(target)
+            )
+        )
+
     def capacity(self, routes: Iterable[Route]) -> int:
         """How many jobs of these routes are worth having in hand at once.
 

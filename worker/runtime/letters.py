@@ -14,6 +14,7 @@ import orjson
 
 from worker.core.ledger import Attempt, Record
 from worker.core.retry import backoff_s
+from worker.core.upgrade import RING_S, upgrade_id, upgraded
 from worker.ports import Outgoing, Queue, Unavailable
 from worker.runtime.flights import Flight
 from worker.runtime.house import House
@@ -37,13 +38,30 @@ class Letters:
         Raises:
             Unavailable: It may or may not have been sent; a second doorbell is harmless.
         """
-        message = Outgoing(
-            body=flight.delivery.body,
-            attributes={**_identity(record), "iw-doorbell": "1"},
-            delay_s=delay_s,
-            group=record.tenant,
-        )
-        await self._send(flight.lane.parked, message)
+        attributes = {**_identity(record), "iw-doorbell": "1"}
+        if upgraded(record.job) is not None:
+            attributes["iw-above"] = str(flight.delivery.above)
+        await self._send(flight.lane.parked, _parked(flight, record, attributes, delay_s))
+
+    async def send_upgrade(self, flight: Flight, record: Record, *, served: float) -> None:
+        """Ring for the upgrade of a degraded answer; its record begins with its first claim.
+
+        Args:
+            flight: The job that got the degraded answer.
+            record: Its final record.
+            served: The quality of that answer.
+
+        Raises:
+            Unavailable: It may or may not have been sent; a second doorbell is harmless.
+        """
+        attributes = {
+            **_identity(record),
+            "iw-job": upgrade_id(record.job),
+            "iw-doorbell": "1",
+            "iw-above": str(served),
+        }
+        delay_s = RING_S * (1 + self._house.roll())
+        await self._send(flight.lane.parked, _parked(flight, record, attributes, delay_s))
 
     async def send_dead(self, flight: Flight, record: Record, content: bytes) -> None:
         """Send the dead letter of a final record: the body, and why.
@@ -153,6 +171,14 @@ class Letters:
 
 def _identity(record: Record) -> dict[str, str]:
     return {"iw-job": record.job, "iw-sent-ms": str(round(record.sent_at * 1000))}
+
+
+def _parked(
+    flight: Flight, record: Record, attributes: Mapping[str, str], delay_s: float
+) -> Outgoing:
+    return Outgoing(
+        body=flight.delivery.body, attributes=attributes, delay_s=delay_s, group=record.tenant
+    )
 
 
 def _row(attempt: Attempt) -> Mapping[str, Any]:

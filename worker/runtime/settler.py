@@ -23,6 +23,7 @@ from worker.core.ledger import Ending, Record, Stale, State, with_history
 from worker.core.result import Run, build, served_by, spent_by
 from worker.core.retry import backoff_s
 from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
+from worker.core.upgrade import upgraded
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.acks import Acks
 from worker.runtime.flights import Flight
@@ -83,7 +84,8 @@ class Settler:
             mark = fingerprint(ended.reason, ended.code, normalised(ended.detail))
         # One good call is told by the result itself; whatever came before it is kept.
         plain = not (isinstance(ended, Dead) or trip.tried or trip.record.history)
-        told = not isinstance(ended, Dead) and (trip.job is None or trip.job.reply_to is None)
+        silent = trip.job is None or trip.job.reply_to is None
+        told = not isinstance(ended, Dead) and silent and not _will_upgrade(ended)
         ending = Ending(
             state=_STATES[type(ended)],
             attempts=trip.attempts,
@@ -149,10 +151,13 @@ class Settler:
         try:
             if content is None:
                 content = await self._letters.content_of(record)
-            if record.state is State.DEAD:
+            # Who waits for a better answer has one: its failure is nobody's to review.
+            if record.state is State.DEAD and upgraded(record.job) is None:
                 await self._letters.send_dead(flight, record, content)
             if reply_to is not None and reply_to in self._house.replies:
                 await self._letters.send_reply(reply_to, record, content)
+            if record.state is State.DEGRADED:
+                await self._ring_for_upgrade(flight, record, content)
             await self._house.ledger.mark_told(record)
         except Unavailable as error:
             self._failed(error, "tell")
@@ -162,6 +167,11 @@ class Settler:
             # The result outlived its object: there is nothing left to tell.
             self._house.tell(StoreFailed(store="payloads", operation="tell", why="missing"))
         return True
+
+    async def _ring_for_upgrade(self, flight: Flight, record: Record, content: bytes) -> None:
+        envelope = orjson.loads(content)
+        if envelope["degraded"]["will_upgrade"]:
+            await self._letters.send_upgrade(flight, record, served=envelope["quality"]["served"])
 
     # --- not final ---------------------------------------------------------------
 
@@ -307,6 +317,10 @@ _NAMES: Final = {
     Parked: "parked",
     Released: "released",
 }
+
+
+def _will_upgrade(ended: Answered | Degraded | Dead) -> bool:
+    return isinstance(ended, Degraded) and ended.will_upgrade
 
 
 def _why(settlement: Settlement) -> str:

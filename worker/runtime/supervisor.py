@@ -86,6 +86,7 @@ class Supervisor:
         self._degrader = Degrader(house, stop=stop)
         self._executor = Executor(
             house,
+            flights=self.flights,
             claims=Claims(house, flights=self.flights, settler=settler, holds=self._holds),
             settler=settler,
             holds=self._holds,

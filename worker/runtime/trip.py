@@ -17,6 +17,7 @@ from worker.core.plan import Seen
 from worker.core.route import Route
 from worker.core.strict_json import Malformed
 from worker.core.target import Target
+from worker.core.upgrade import upgraded
 from worker.core.verdict import State
 
 
@@ -56,6 +57,11 @@ class Trip:
     waste: Waste = NOTHING
     payload_bytes: int = 0
     refused: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether it is to better a degraded answer that is there already."""
+        return upgraded(self.record.job) is not None
 
     @property
     def floor(self) -> float:

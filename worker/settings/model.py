@@ -14,26 +14,20 @@ from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.core.target import Target
 from worker.settings.knobs import (
-    MIB,
     BreakerSettings,
     CacheSettings,
-    HandlerSettings,
     Lane,
     LaneSettings,
     LedgerSettings,
     MetricsSettings,
-    Name,
     PacingSettings,
     PayloadSettings,
     QueueSettings,
-    QueueUrl,
     RetrySettings,
-    RouteSettings,
-    Seconds,
-    Service,
-    TargetSettings,
     sibling,
 )
+from worker.settings.plan_knobs import HandlerSettings, RouteSettings, TargetSettings
+from worker.settings.values import MIB, Name, QueueUrl, Seconds, Service
 
 PREFIX = "WORKER_"
 _RECENT_S = BreakerPolicy().recent_s
@@ -126,6 +120,7 @@ class Shape(BaseSettings):
                 allow_geo=frozenset(r.allow_geo) or None,
                 on_open=r.on_open.partition(":")[0],
                 degrade_after_s=float(r.on_open.partition(":")[2] or 0) or None,
+                upgrade_later=r.upgrade_later,
                 notice=r.notice,
                 deadline_s=r.deadline_s,
                 park_base_s=r.park_base_s,

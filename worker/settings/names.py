@@ -101,6 +101,13 @@ def _routes_name_known_handlers(s: Shape) -> Iterator[Problem]:
                 advice="Its jobs would be parked all the same. Name handlers in `degraded`, or "
                 "set `on_open` to park.",
             )
+        if route.upgrade_later and not route.degraded:
+            yield Problem(
+                wrong=f"route `{name}` is to upgrade degraded answers, and names no handler.",
+                facts=((variable("routes", name, "upgrade_later"), "true"), (at, "none")),
+                advice="It never degrades, so there is nothing to upgrade. Name handlers in "
+                "`degraded`, or remove `upgrade_later`.",
+            )
     used = {name for route in s.routes.values() for name in route.degraded}
     if unused := sorted(set(s.degraded) - used):
         yield Problem(

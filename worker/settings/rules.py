@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import Final
 
 from worker.settings.fields import variable
-from worker.settings.knobs import DAY_S, MIB, TargetSettings
 from worker.settings.model import Shape
 from worker.settings.names import BUILT, NAMED
+from worker.settings.plan_knobs import TargetSettings
 from worker.settings.plans import Plans, findings
 from worker.settings.problem import Problem, listed
+from worker.settings.values import DAY_S, MIB
 
 LEASE_USUAL_S: Final = 10.0
 RECEIVE_BYTES: Final = 10 * MIB  # ten messages of the largest size

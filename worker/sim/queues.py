@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from worker.core.job import instant_of
+from worker.core.job import instant_of, share_of
 from worker.ports import Delivery, Fate, Outgoing, Unavailable
 from worker.sim.clock import wall_clock
 from worker.sim.wire import Wire
@@ -297,4 +297,5 @@ def _delivery(queue: MemoryQueue, message: _Message) -> Delivery:
         job=message.attributes.get("iw-job", ""),
         first_sent_at=instant_of(sent_ms),
         doorbell="iw-doorbell" in message.attributes,
+        above=share_of(message.attributes.get("iw-above", "")),
     )
