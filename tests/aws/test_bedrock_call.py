@@ -305,6 +305,7 @@ def test_a_tool_input_that_is_no_json_is_poor_unless_the_token_limit_cut_it() ->
 
     assert isinstance(poor, Fault)
     assert (poor.kind, poor.code, poor.billed) == (Kind.POOR, "malformed_tool_use", Billed.YES)
+    assert poor.spent == Usage(input=3, output=9, cache_read=2, cache_write=1)
     assert _content(cut) == ({"toolUse": {"toolUseId": "t", "name": "add", "input": "[1"}},)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from worker.aws.emf import documents, flusher
 from worker.core.measures import Measurement, Metrics, Series
-from worker.core.metrics import CATALOGUE, Way
+from worker.core.metric import Metric, Way
+from worker.core.metrics import CATALOGUE
 
 AT = 1_767_225_600.123
 
@@ -15,10 +16,14 @@ def rendered(series: tuple[Series, ...]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def labels_of(metric: Metric) -> tuple[str, ...]:
+    return tuple(f"a-{by}" for by in metric.by)
+
+
 def one_of_each() -> tuple[Series, ...]:
     metrics = Metrics()
     for metric in CATALOGUE.values():
-        metrics.add(Measurement(metric.name, 1.5, "default" if metric.by else ""))
+        metrics.add(Measurement(metric.name, 1.5, labels_of(metric)))
     return metrics.take()
 
 
@@ -59,7 +64,7 @@ def test_every_metric_of_the_catalogue_is_emitted_as_the_catalogue_says() -> Non
 def test_more_than_100_values_are_split_and_none_is_lost() -> None:
     values = tuple(float(n) for n in range(250))
     series = tuple(
-        Series(metric, "default" if metric.by else "", values)
+        Series(metric, labels_of(metric), values)
         for metric in CATALOGUE.values()
         if metric.way is Way.EACH
     )
@@ -109,7 +114,7 @@ from worker.aws.emf import documents
 from worker.core.measures import Series
 from worker.core.metrics import CATALOGUE
 sys.addaudithook(refuse)
-series = [Series(CATALOGUE["Heartbeat"], "", (1.0,))]
+series = [Series(CATALOGUE["Heartbeat"], (), (1.0,))]
 print(len(list(documents(series, 1.0, namespace="T", service="s", worker="w"))))
 """
 

@@ -20,6 +20,8 @@ ENTRY = CachedAnswer(
     content=({"text": "“Because …” 🙂"}, {"reasoningContent": {"text": "so"}}),
     quality=0.75,
     at=AT,
+    places=frozenset({"eu", "eu-central-1"}),
+    stop_reason="end_turn",
 )
 
 
@@ -33,6 +35,17 @@ def test_an_entry_is_got_as_it_was_put(stage: str) -> None:
         assert await put(cache, ENTRY)
 
         assert await cache.get(KEY, "acme") == ENTRY
+
+    on_cache(stage, main)
+
+
+@both
+def test_an_entry_of_a_target_that_does_not_tell_where_it_is_has_no_places(stage: str) -> None:
+    async def main(cache: AnswerCache) -> None:
+        nowhere = replace(ENTRY, places=frozenset())
+        await put(cache, nowhere)
+
+        assert await cache.get(KEY, "acme") == nowhere
 
     on_cache(stage, main)
 
@@ -110,8 +123,14 @@ def test_dynamodb_is_told_when_to_forget_an_entry() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [{"content": None}, {"content": {"B": b"no JSON"}}, {"quality": {"S": "x"}}, {"at": None}],
-    ids=["no content", "no JSON", "no number", "no time"],
+    [
+        {"content": None},
+        {"content": {"B": b"no JSON"}},
+        {"quality": {"S": "x"}},
+        {"at": None},
+        {"places": {"S": "eu"}},
+    ],
+    ids=["no content", "no JSON", "no number", "no time", "no set"],
 )
 def test_an_item_that_cannot_be_read_is_not_there_and_can_be_replaced(broken: Any) -> None:
     async def main(given: Open) -> None:
@@ -123,6 +142,21 @@ def test_an_item_that_cannot_be_read_is_not_there_and_can_be_replaced(broken: An
         await given.dynamodb.put_item(TableName=table, Item=item)
 
         assert await cache.get(KEY, "acme") is None
+
+    on_aws(main)
+
+
+def test_an_item_of_an_older_version_is_an_entry_from_nowhere() -> None:
+    async def main(given: Open) -> None:
+        table = given.resources.cache_table
+        cache = DynamoCache(given.dynamodb, table)
+        await put(cache, ENTRY)
+        item = (await given.dynamodb.get_item(TableName=table, Key={"key": {"S": KEY}}))["Item"]
+        for name in ("places", "stop_reason"):
+            del item[name]
+        await given.dynamodb.put_item(TableName=table, Item=item)
+
+        assert await cache.get(KEY, "acme") == replace(ENTRY, places=frozenset(), stop_reason="")
 
     on_aws(main)
 

@@ -251,6 +251,27 @@ def test_a_waiting_job_is_claimed_again_and_keeps_its_story(stage: str, state: S
     on_ledger(stage, main)
 
 
+def test_a_job_keeps_how_long_it_was_parked_and_what_was_wasted_on_it(stage: str) -> None:
+    async def main(ledger: Ledger, clock: Clock) -> None:
+        held = await claimed(ledger, asked())
+        clock.now += 2.5
+        parked_at = clock.now
+        totals = {"parked_s": 12.25, "wasted_usd": 0.001, "wasted_most_usd": 0.0105}
+        await finished(ledger, held, ended(State.PARKED, parks=1, **totals))
+        clock.now += 60
+
+        again = await claimed(ledger, asked("n-2"))
+
+        assert (again.parked_at, again.parked_s) == (parked_at, 12.25)
+        assert (again.wasted_usd, again.wasted_most_usd) == (0.001, 0.0105)
+        totals = {"parked_s": 72.25, "wasted_usd": 0.001, "wasted_most_usd": 0.0105}
+        done = await finished(ledger, again, ended(State.ANSWERED, parks=1, **totals))
+        assert (done.parked_at, done.parked_s) == (None, 72.25)
+        assert await stored(ledger) == done
+
+    on_ledger(stage, main)
+
+
 @pytest.mark.parametrize("state", [State.ANSWERED, State.DEGRADED, State.DEAD])
 def test_a_finished_job_is_not_run_again_by_a_late_duplicate(stage: str, state: State) -> None:
     async def main(ledger: Ledger, _: Clock) -> None:

@@ -7,12 +7,14 @@ import pytest
 from worker.core.degrade import (
     ANSWER_BYTES_MAX,
     HandlerSpec,
+    ModelFaultError,
     Terms,
     breaker_policy,
     notice_of,
     sound,
 )
-from worker.core.settlement import DegradedAnswer
+from worker.core.fault import Fault, Kind
+from worker.core.settlement import DegradedAnswer, Origin
 from worker.core.target import Target
 
 TERMS = Terms(quality=0.4, loses=("freshness",))
@@ -60,6 +62,10 @@ def test_no_answer_is_better_than_the_terms_and_the_target_allow(
         (answer(loses=(1,)), "loses is no list of words"),
         (answer(loses=None), "loses is no list of words"),
         (answer(spent=0.5), "spent is no Spent"),
+        (answer(origin="eu"), "origin is no Origin"),
+        (answer(origin=Origin(places=["eu"])), "origin is no Origin"),  # type: ignore[arg-type]
+        (answer(origin=Origin(places=frozenset({1}))), "origin is no Origin"),  # type: ignore[arg-type]
+        (answer(origin=Origin(stop_reason=None)), "origin is no Origin"),  # type: ignore[arg-type]
     ],
 )
 def test_what_no_record_could_hold_is_told_in_a_word_of_ours(given: object, wrong: str) -> None:
@@ -81,3 +87,11 @@ def test_every_word_for_what_is_lost_makes_a_sentence() -> None:
 @pytest.mark.parametrize("limit_s", [0.001, 2.0, 60.0])
 def test_every_limit_makes_a_policy(limit_s: float) -> None:
     assert breaker_policy(limit_s).stuck_s >= limit_s
+
+
+def test_a_target_that_failed_a_handler_is_told_by_the_kind_of_its_fault() -> None:
+    fault = Fault(kind=Kind.TIMED_OUT, code="ReadTimeout", message="Some text")
+
+    error = ModelFaultError(fault)
+
+    assert (str(error), error.fault) == ("timed_out", fault)

@@ -28,10 +28,12 @@ from worker.core.events import (
     StoreFailed,
     WorkerStarted,
 )
+from worker.core.failures import FAILURES, Failure
 from worker.core.fault import Billed, Kind
 from worker.core.job import Limits
 from worker.core.measures import Measurement, Metrics, Names, measure
-from worker.core.metrics import CATALOGUE, FAILURES, By, Failure, Unit, Way
+from worker.core.metric import By, Unit, Way
+from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
 from worker.core.strict_json import Malformed
 from worker.core.verdict import State
@@ -54,6 +56,8 @@ SETTLED = JobSettled(
     waited_ms=1500,
     worked_ms=500,
     model_ms=400,
+    quality_requested=1.0,
+    quality_served=0.75,
     input_tokens=10,
     output_tokens=20,
     cost_usd=0.25,
@@ -72,9 +76,16 @@ MADE = AttemptMade(
     billed=Billed.YES,
     timer="",
     request_id="r-1",
+    route="default",
 )
 FAILED = replace(
-    MADE, number=2, kind=Kind.TIMED_OUT, slow=True, billed=Billed.MAYBE, first_token_ms=None
+    MADE,
+    number=2,
+    kind=Kind.TIMED_OUT,
+    slow=True,
+    billed=Billed.MAYBE,
+    first_token_ms=None,
+    wasted_most_usd=0.125,
 )
 BREAKER_MOVED = BreakerMoved(
     breaker="sonnet",
@@ -89,12 +100,12 @@ BREAKER_MOVED = BreakerMoved(
     why="8 of 8 calls failed",
 )
 ASKED = HandlerAsked(
-    job="j-1", handler="faq", outcome="answered", canary=False, duration_ms=3, error=""
+    job="j-1", handler="faq", outcome="answered", canary=False, duration_ms=3, route="default"
 )
 HANDLER_MOVED = HandlerMoved(handler="faq", old=State.CLOSED, new=State.OPEN, why="5 of 5 failed")
 SAMPLES: tuple[Event, ...] = (
     SETTLED,
-    replace(SETTLED, settlement="degraded", blocked=True, parks=2),
+    replace(SETTLED, settlement="degraded", handler="faq", blocked=True, parks=2),
     replace(SETTLED, settlement="dead", reason="expired", route="x", target=""),
     replace(SETTLED, settlement="parked", reason="throttled"),
     replace(SETTLED, settlement="released", reason="drain"),
@@ -118,6 +129,7 @@ SAMPLES: tuple[Event, ...] = (
     ASKED,
     replace(ASKED, canary=True, outcome="failed", error="KeyError"),
     replace(ASKED, handler="x", outcome="refused"),
+    replace(ASKED, outcome="declined", target="sonnet", cost_usd=0.5, wasted_most_usd=0.5),
     HandlerUntaught(handler="faq", error="TimeoutError"),
     CacheRead(handler="faq", found="stale", age_s=9.5, canary=False),
     CacheRead(handler="faq", found="none", age_s=0.0, canary=True),
@@ -141,7 +153,7 @@ AT_THE_FLUSH = {
 
 
 def told(event: Event) -> dict[str, Any]:
-    return {one.metric: (one.value, one.label) for one in measure(event, NAMES)}
+    return {one.metric: (one.value, *one.labels) for one in measure(event, NAMES)}
 
 
 def test_what_is_no_event_cannot_be_measured() -> None:
@@ -161,27 +173,30 @@ def test_nothing_is_measured_that_is_not_in_the_catalogue_and_the_reverse() -> N
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
-def test_a_measurement_has_a_label_just_where_its_metric_has_a_dimension(event: Event) -> None:
+def test_a_measurement_has_a_label_for_each_dimension_of_its_metric(event: Event) -> None:
     for one in measure(event, NAMES):
-        assert bool(one.label) == bool(CATALOGUE[one.metric].by), one
+        assert len(one.labels) == len(CATALOGUE[one.metric].by), one
+        assert all(one.labels)
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_no_label_comes_from_a_job(event: Event) -> None:
-    allowed = {"", "default", "sonnet", "faq", "other", "queue", *Kind, *Failure}
+    allowed = {"default", "sonnet", "faq", "other", "queue", *Kind, *Failure}
 
-    assert {one.label for one in measure(event, NAMES)} <= allowed
+    assert {label for one in measure(event, NAMES) for label in one.labels} <= allowed
 
 
 def test_an_answer_counts_as_terminal_and_good() -> None:
     assert told(SETTLED) == {
         "JobsTerminal": (1, "default"),
         "JobsGood": (1, "default"),
+        "QualityServed": (0.75, "default"),
+        "QualityShortfall": (0.25, "default"),
         "JobLatency": (2.0, "default"),
         "QueueWait": (1.5, "default"),
         "InputTokens": (10, "sonnet"),
         "OutputTokens": (20, "sonnet"),
-        "CostUsd": (0.25, "sonnet"),
+        "CostUsd": (0.25, "default", "sonnet"),
     }
 
 
@@ -197,7 +212,7 @@ def test_a_dead_job_is_terminal_and_not_good() -> None:
 def test_an_expired_job_is_told_as_such() -> None:
     measured = told(replace(SETTLED, settlement="dead", reason="expired"))
 
-    assert measured["JobsExpired"] == (1, "")
+    assert measured["JobsExpired"] == (1,)
     assert measured["JobsDeadLettered"] == (1, "expired")
 
 
@@ -223,7 +238,7 @@ def test_an_answer_that_had_to_be_waited_for_is_counted_apart() -> None:
 @pytest.mark.parametrize(
     ("settlement", "measured"),
     [
-        ("answered", {"UpgradesAnswered": (1, "default"), "CostUsd": (0.25, "sonnet")}),
+        ("answered", {"UpgradesAnswered": (1, "default"), "CostUsd": (0.25, "default", "sonnet")}),
         ("dead", {"UpgradesGivenUp": (1, "default")}),
         ("parked", {}),
         ("released", {}),
@@ -239,7 +254,7 @@ def test_an_upgrade_counts_as_no_job(settlement: str, measured: dict[str, Any]) 
 
 
 def test_a_release_is_not_terminal() -> None:
-    assert told(replace(SETTLED, settlement="released")) == {"JobsReleased": (1, "")}
+    assert told(replace(SETTLED, settlement="released")) == {"JobsReleased": (1,)}
 
 
 def test_a_route_that_a_job_made_up_is_other() -> None:
@@ -248,7 +263,69 @@ def test_a_route_that_a_job_made_up_is_other() -> None:
 
 def test_a_target_that_is_not_configured_is_other() -> None:
     assert told(replace(MADE, target="gone"))["ModelCalls"] == (1, "other")
-    assert told(replace(SETTLED, target="gone"))["CostUsd"] == (0.25, "other")
+    assert told(replace(SETTLED, target="gone"))["CostUsd"] == (0.25, "default", "other")
+
+
+def test_a_degraded_answer_is_told_by_its_route_and_by_the_handler_that_gave_it() -> None:
+    event = replace(SETTLED, settlement="degraded", handler="faq", quality_served=0.25)
+
+    measured = told(event)
+
+    assert measured["JobsDegraded"] == (1, "default", "faq")
+    assert measured["QualityServed"] == (0.25, "default")
+    assert measured["QualityShortfall"] == (0.75, "default")
+    assert told(replace(event, handler="gone"))["JobsDegraded"] == (1, "default", "other")
+
+
+def test_an_answer_as_good_as_the_best_target_falls_short_of_nothing() -> None:
+    for served in (1.0, 0.9):
+        measured = told(replace(SETTLED, quality_requested=0.9, quality_served=served))
+
+        assert measured["QualityServed"] == (served, "default")
+        assert "QualityShortfall" not in measured
+
+
+def test_a_dead_job_has_no_quality_that_would_spoil_the_mean() -> None:
+    measured = told(replace(SETTLED, settlement="dead", reason="poison", quality_served=0.0))
+
+    assert not {"QualityServed", "QualityShortfall"} & set(measured)
+
+
+def test_a_job_tells_once_at_its_end_for_how_long_it_waited_parked() -> None:
+    parked = replace(SETTLED, parks=3, parked_ms=90_500)
+
+    assert told(parked)["JobParkTime"] == (90.5, "default")
+    assert told(replace(parked, settlement="dead"))["JobParkTime"] == (90.5, "default")
+    assert "JobParkTime" not in told(replace(parked, settlement="parked"))
+    assert "JobParkTime" not in told(SETTLED)
+
+
+def test_what_a_judged_away_answer_cost_is_told_by_route_and_by_target() -> None:
+    poor = replace(FAILED, kind=Kind.POOR, wasted_usd=0.125, route="'; drop")
+
+    assert told(poor)["WastedUsd"] == (0.125, "other", "sonnet")
+    assert told(poor)["WastedMostUsd"] == (0.125, "other", "sonnet")
+
+
+def test_what_a_handler_cost_for_nothing_is_wasted_and_what_practice_cost_is_not() -> None:
+    declined = replace(
+        ASKED,
+        outcome="declined",
+        target="sonnet",
+        cost_usd=0.5,
+        wasted_usd=0.5,
+        wasted_most_usd=0.5,
+    )
+
+    measured = told(declined)
+
+    assert measured["HandlerCostUsd"] == (0.5, "faq")
+    assert measured["WastedUsd"] == (0.5, "default", "sonnet")
+    practised = told(
+        replace(declined, outcome="answered", canary=True, wasted_usd=0.0, wasted_most_usd=0.0)
+    )
+    assert practised["HandlerCostUsd"] == (0.5, "faq")
+    assert "WastedUsd" not in practised
 
 
 def test_a_blocked_answer_is_counted_apart() -> None:
@@ -275,7 +352,9 @@ def test_a_timeout_does_not_spoil_the_latency_of_answers() -> None:
         "ModelErrors": (1, "sonnet"),
         "ModelErrorsByType": (1, "timed_out"),
         "ModelFailureLatency": (400, "sonnet"),
-        "CallsWasted": (1, "sonnet"),
+        "CallsWasted": (1, "default", "sonnet"),
+        "WastedUsd": (0.0, "default", "sonnet"),
+        "WastedMostUsd": (0.125, "default", "sonnet"),
     }
 
 
@@ -290,7 +369,7 @@ def test_only_a_quarantine_of_a_bucket_is_counted_and_by_names_that_are_configur
     names = Names(buckets=frozenset({"shared"}))
 
     assert told(event) == {"BucketsExhausted": (1, "other")}
-    assert measure(event, names) == (Measurement("BucketsExhausted", 1, "shared"),)
+    assert measure(event, names) == (Measurement("BucketsExhausted", 1, ("shared",)),)
     assert told(replace(event, pace=Pace.PACED)) == {}
 
 
@@ -299,9 +378,7 @@ def test_a_call_that_is_surely_not_billed_is_not_wasted() -> None:
 
 
 def test_only_a_delivery_that_would_be_paid_twice_is_a_duplicate() -> None:
-    assert told(DeliverySkipped(job="j", why="running_elsewhere")) == {
-        "DuplicatesSuppressed": (1, "")
-    }
+    assert told(DeliverySkipped(job="j", why="running_elsewhere")) == {"DuplicatesSuppressed": (1,)}
     assert told(DeliverySkipped(job="j", why="over_share")) == {}
 
 
@@ -333,8 +410,8 @@ def test_every_body_that_is_no_job_is_malformed(body: bytes) -> None:
 def test_counts_are_added_up_and_latencies_kept() -> None:
     metrics = Metrics()
     for value in (3, 1, 2):
-        metrics.add(Measurement("ModelCalls", 1, "sonnet"))
-        metrics.add(Measurement("ModelLatency", value, "sonnet"))
+        metrics.add(Measurement("ModelCalls", 1, ("sonnet",)))
+        metrics.add(Measurement("ModelLatency", value, ("sonnet",)))
         metrics.add(Measurement("InFlight", value))
 
     taken = {one.metric.name: one.values for one in metrics.take()}
@@ -352,12 +429,12 @@ def test_what_was_taken_is_not_told_again() -> None:
 
 def test_series_come_in_the_order_of_the_catalogue() -> None:
     metrics = Metrics()
-    for name, label in (("CostUsd", "b"), ("CostUsd", "a"), ("Heartbeat", "")):
-        metrics.add(Measurement(name, 1, label))
+    for name, labels in (("CostUsd", ("x", "b")), ("CostUsd", ("x", "a")), ("Heartbeat", ())):
+        metrics.add(Measurement(name, 1, labels))
 
-    order = [(one.metric.name, one.label) for one in metrics.take()]
+    order = [(one.metric.name, *one.labels) for one in metrics.take()]
 
-    assert order == [("Heartbeat", ""), ("CostUsd", "a"), ("CostUsd", "b")]
+    assert order == [("Heartbeat",), ("CostUsd", "x", "a"), ("CostUsd", "x", "b")]
 
 
 def test_the_catalogue_tells_every_metric_somewhere() -> None:
@@ -372,7 +449,7 @@ def test_names_look_as_cloudwatchs_own_do() -> None:
         assert metric.name[0].isupper()
         assert metric.meaning.endswith(".")
         assert metric.unit in Unit
-        assert metric.by in By
+        assert set(metric.by) <= set(By)
         assert metric.way in Way
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, event, given
@@ -405,6 +406,44 @@ def test_a_job_that_hung_one_target_twice_is_not() -> None:
 )
 def test_a_job_is_never_served_below_its_quality(min_quality: float, decision: Decision) -> None:
     assert decide(TWO, Seen(min_quality=min_quality)) == decision
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"min_quality": 0.91}, "below_quality"),
+        ({"allow_geo": frozenset({"apac"})}, "outside_geo"),
+        ({"allow_geo": frozenset({"apac"}), "min_quality": 0.91}, "outside_geo"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("route_says", "job_says", "degrades"),
+    [
+        ("park", None, False),
+        ("fail", None, False),
+        ("degrade", None, True),
+        ("degrade_after", None, True),  # to wait is no use
+        ("degrade", "park", False),
+        ("degrade", "fail", False),
+        ("park", "degrade", True),
+        ("fail", "degrade_after", True),
+    ],
+)
+def test_a_job_that_no_target_may_serve_gets_a_second_best_answer_if_it_is_to_have_one(
+    limits: dict[str, Any],
+    reason: str,
+    route_says: str,
+    job_says: str | None,
+    degrades: bool,  # noqa: FBT001
+) -> None:
+    route = replace(TWO, degraded=("faq",), on_open=route_says, degrade_after_s=60.0)
+    seen = Seen(on_open=job_says, degrade_after_s=60.0, **limits)
+
+    decision = decide(route, seen)
+
+    dead = Discard(reason=reason)
+    assert decision == (Degrade(handler="faq", why=reason) if degrades else dead)
+    assert decide(replace(route, degraded=()), seen) == dead
 
 
 def test_a_worse_target_is_no_fallback_for_a_job_that_minds() -> None:
@@ -891,7 +930,10 @@ def test_no_sequence_of_faults_and_refusals_leads_below_the_floor_or_outside_the
                 )
             case Park():
                 seen = replace(seen, tried=(), parks=seen.parks + 1)
-            case Discard(reason="below_quality" | "outside_geo"):
+            case (
+                Discard(reason="below_quality" | "outside_geo")
+                | Degrade(why="below_quality" | "outside_geo")
+            ):
                 assert not any(may_serve(t, route, seen) for t in route.targets)
                 break
             case _:
@@ -915,6 +957,7 @@ def test_a_job_that_was_rejected_is_never_called_again(
     situation: tuple[Route, Seen, dict[str, float]], roll: float
 ) -> None:
     route, seen, refusals = situation
+    assume(may_serve(route.targets[0], route, seen))  # or it would not have been called
     seen = replace(seen, tried=(*seen.tried, (route.targets[0].name, fault(Kind.REJECTED))))
 
     decision = decide(route, seen, roll=roll, refusals=refusals)

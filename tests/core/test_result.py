@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from worker.core.answer import Answer, Usage
+from worker.core.cost import Waste
 from worker.core.degrade import notice_of
 from worker.core.fault import Billed, Kind
 from worker.core.job import Job, Request
@@ -64,6 +65,8 @@ RUN = Run(
     attempts_total=2,
     deadline_at=1_800_000_000.0,
     handler_ms=30,
+    parked_ms=20,
+    wasted=Waste(0.001, 0.0105),
     requested=0.95,
 )
 AROUND: dict[str, Any] = {
@@ -101,6 +104,7 @@ AROUND: dict[str, Any] = {
 }
 LATENCY = {
     "queue": 50,
+    "parked": 20,
     "total": 1900,
     "backoff": 100,
     "handler": 30,
@@ -123,6 +127,8 @@ BY_NOBODY = {
         "cache_write": 0,
         "cost_usd": 0.0,
         "wasted_calls": 1,
+        "wasted_usd": 0.001,
+        "wasted_most_usd": 0.0105,
     },
     "latency_ms": LATENCY,
 }
@@ -164,6 +170,8 @@ def test_a_plain_answer_tells_who_gave_it_and_what_it_cost() -> None:
             "cache_write": 20,
             "cost_usd": 0.0105,
             "wasted_calls": 1,
+            "wasted_usd": 0.001,
+            "wasted_most_usd": 0.0105,
         },
         "latency_ms": LATENCY | {"model": 700, "first_token": 120},
     }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.core.accept import Accept
 from worker.core.answer import Answer, Usage
 from worker.core.degrade import Context, HandlerSpec, Terms
 from worker.core.events import CacheFilled, CacheRead, HandlerAsked, JobSettled, StoreFailed
@@ -16,7 +17,7 @@ from worker.core.fault import Fault, Kind
 from worker.core.job import Job, PayloadRef, Request
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route
-from worker.core.settlement import DegradedAnswer
+from worker.core.settlement import DegradedAnswer, Origin
 from worker.core.target import Target
 from worker.degraded.cache import Cache
 from worker.degraded.registry import build
@@ -27,7 +28,7 @@ from worker.sim.world import LivingWorker, World, until_quiet
 
 NO_MODEL = ScriptedModel().seen_by(Wire())
 GOOD = Answer(content=({"text": "Good."},), stop_reason="end_turn", usage=Usage())
-TARGET = Target(name="a", model="m", quality=0.8)
+TARGET = Target(name="a", model="eu.m", region="eu-west-1", quality=0.8)
 
 
 @dataclass
@@ -77,7 +78,8 @@ def test_the_same_request_gets_the_answer_that_it_got_before() -> None:
     scene = Scene()
     scene.learn()
 
-    assert scene.ask() == DegradedAnswer(content=GOOD.content, quality=0.8)
+    origin = Origin(places=frozenset({"eu", "eu-west-1"}), stop_reason="end_turn")
+    assert scene.ask() == DegradedAnswer(content=GOOD.content, quality=0.8, origin=origin)
     assert scene.ask(text="Hello!") is None
 
 
@@ -252,3 +254,108 @@ def test_a_cut_answer_is_not_what_others_get_later() -> None:
 
     last = {event.job: event.settlement for event in worker.told.of(JobSettled)}
     assert {last[f"down-{n}"] for n in range(4)} == {"parked"}
+
+
+# --- to whom it is given again ---------------------------------------------------------
+
+IN_US = Target(name="us", model="us.m", region="us-east-1", quality=0.8)
+IN_EU = Target(name="eu", model="eu.m", region="eu-west-1", quality=0.8)
+NOWHERE = Target(name="nowhere", model="m", quality=0.8)
+EU = frozenset({"eu"})
+JSON_ONLY = Accept(matches=lambda value: isinstance(value, list))
+
+
+def filled_then_asked(
+    target: Target,
+    *,
+    rules: Route,
+    said: str = "What was said.",
+    older: bool = False,
+    **job: Any,
+) -> tuple[str, list[tuple[str, str]]]:
+    """Fill the cache on a route without rules; in an outage, ask for the same on another.
+
+    Returns how the job ended, and what `handler.asked` tells of the practice-free asking.
+    """
+    filling = replace(ROUTE, name="filling", targets=(target,))
+    asking = replace(rules, name="default", targets=(IN_EU,), on_open="degrade")
+    world = World(routes={"filling": filling, "default": asking})
+    world.model.mood = always(answer(said), 0.1)
+    memory = MemoryCache()
+    spec = HandlerSpec(name="cache", kind="cache", terms=TERMS)
+
+    async def main() -> LivingWorker:
+        told = Told()
+        made = build(
+            [spec], given={}, store=memory.seen_by(), at=wall_clock, tell=told, model=NO_MODEL
+        )
+        worker = LivingWorker(world, "w1", told=told, house={"handlers": made})
+        world.submit(id="calm", prompt="Hello.", route="filling")
+        await until_quiet(world)
+        await asyncio.sleep(5)
+        if older:
+            for key, entry in memory.entries.items():
+                memory.entries[key] = replace(entry, places=frozenset(), stop_reason="")
+        world.model.mood = always(DOWN, 0.1)
+        world.submit(id="down", prompt="Hello.", **job)
+        await asyncio.sleep(5)
+        await worker.drain()
+        return worker
+
+    worker = in_virtual_time(main())
+    assert memory.entries, "the cache was filled"
+    first = next(one for one in worker.told.of(JobSettled) if one.job == "down")
+    asked = [one for one in worker.told.of(HandlerAsked) if one.job == "down"]
+    return first.settlement, [(one.outcome, one.error) for one in asked[:1]]
+
+
+@pytest.mark.parametrize(
+    ("rules", "job"),
+    [(replace(ROUTE, allow_geo=EU), {}), (ROUTE, {"allow_geo": ["eu"]})],
+    ids=["of the route", "of the job"],
+)
+def test_an_answer_from_outside_its_borders_is_no_answer_for_a_job(
+    rules: Route, job: dict[str, Any]
+) -> None:
+    outside = ("parked", [("outside_geo", "")])
+
+    assert filled_then_asked(IN_US, rules=rules, **job) == outside
+    assert filled_then_asked(NOWHERE, rules=rules, **job) == outside
+    assert filled_then_asked(IN_EU, rules=rules, older=True, **job) == outside
+    assert filled_then_asked(IN_EU, rules=rules, **job) == ("degraded", [("answered", "")])
+
+
+def test_a_job_that_may_go_anywhere_may_have_what_came_from_anywhere() -> None:
+    for target in (IN_US, NOWHERE):
+        assert filled_then_asked(target, rules=ROUTE)[0] == "degraded"
+        assert filled_then_asked(target, rules=ROUTE, allow_geo=["global"])[0] == "degraded"
+    assert filled_then_asked(IN_US, rules=ROUTE, older=True)[0] == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("accept", "said", "ended", "told"),
+    [
+        (JSON_ONLY, "No.", "parked", ("poor", "not_json")),
+        (JSON_ONLY, "{}", "parked", ("poor", "off_schema")),
+        (JSON_ONLY, "[]", "degraded", ("answered", "")),
+        (Accept(chars_min=4), "No.", "parked", ("poor", "too_short")),
+        (Accept(stop_reasons=frozenset({"stop_sequence"})), "No.", "parked", None),
+        (Accept(stop_reasons=frozenset({"end_turn"})), "No.", "degraded", None),
+    ],
+)
+def test_an_answer_that_the_route_would_not_take_from_its_target_it_does_not_take_from_the_cache(
+    accept: Accept, said: str, ended: str, told: tuple[str, str] | None
+) -> None:
+    settlement, asked = filled_then_asked(IN_EU, rules=replace(ROUTE, accept=accept), said=said)
+
+    assert settlement == ended
+    if told is not None:
+        assert asked == [told]
+
+
+def test_an_older_entry_passes_the_rules_that_its_text_can_be_held_to() -> None:
+    by_text, by_reason = JSON_ONLY, Accept(stop_reasons=frozenset({"end_turn"}))
+
+    for accept, ended in ((by_text, "degraded"), (by_reason, "parked")):
+        rules = replace(ROUTE, accept=accept)
+        assert filled_then_asked(IN_EU, rules=rules, said="[]", older=True)[0] == ended

@@ -95,7 +95,10 @@ def test_what_is_no_short_answer_does_not_serve(given: Answer | Fault, outcome: 
     envelope, worker, _ = play(given)
 
     assert envelope["status"] == "failed"
-    assert [event.outcome for event in worker.told.of(HandlerAsked)] == [outcome]
+    (asked,) = worker.told.of(HandlerAsked)
+    assert asked.outcome == outcome
+    paid = 0.001 if isinstance(given, Answer) else 0.0
+    assert (asked.target, asked.cost_usd, asked.wasted_usd) == ("cheap", paid, paid)
 
 
 IN_EU = replace(ROUTE, targets=(replace(ROUTE.targets[0], region="eu-west-1"),))

@@ -238,6 +238,31 @@ def test_a_handler_below_the_quality_of_its_route_is_not_even_asked() -> None:
     assert played.envelope()["quality"]["served"] == 1.0
 
 
+def test_a_job_that_no_target_may_serve_is_answered_by_what_serves_it_or_dead() -> None:
+    handlers = {"first": says("first", quality=0.4), "second": says("second", quality=0.95)}
+    route = replace(
+        ROUTE, targets=(Target(name="a", model="eu.m", region="eu-west-1", quality=0.9),)
+    )
+    jobs: tuple[dict[str, Any], ...] = (
+        {"min_quality": 0.95},
+        {"allow_geo": ["us"]},
+        {"min_quality": 0.96},
+        {"allow_geo": ["us"], "on_open": "park"},
+    )
+
+    played = play(world_that_is_down(route), handlers, *jobs)
+
+    assert sum(played.world.model.started.values()) == 0
+    assert {event.job: (event.settlement, event.reason) for event in played.events} == {
+        "job-0": ("degraded", "below_quality"),
+        "job-1": ("degraded", "outside_geo"),
+        "job-2": ("dead", "below_quality"),
+        "job-3": ("dead", "outside_geo"),
+    }
+    served = [played.envelope(f"job-{n}")["quality"]["served"] for n in range(4)]
+    assert served == [0.95, 0.4, 0.0, 0.0]
+
+
 def test_an_answer_below_the_quality_of_its_route_is_given_to_nobody() -> None:
     played = play(
         world_that_is_down(replace(ROUTE, min_quality=0.5)),

@@ -316,7 +316,7 @@ def test_a_route_with_a_handler_degrades_instead_of_parking() -> None:
     class Apology:
         async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
             assert context.request.messages
-            return None if job.id == "job-2" else DegradedAnswer(content=(), quality=0.1)
+            return None if job.id == "job-2" else DegradedAnswer.saying("Sorry.")
 
     route = Route(name="default", targets=(Target(name="a", model="m"),), degraded=("sorry",))
     world = World(routes={"default": route})

@@ -26,7 +26,8 @@ from worker.core.events import (
 )
 from worker.core.fault import Billed, Kind
 from worker.core.measures import Names, Series
-from worker.core.metrics import CATALOGUE, Way
+from worker.core.metric import Way
+from worker.core.metrics import CATALOGUE
 from worker.runtime.telemetry import EVENTS, LEVELS, ORDER, Telemetry
 from worker.sim.clock import in_virtual_time
 
@@ -131,18 +132,18 @@ def test_lines_below_the_level_are_not_written(level: str) -> None:
 
 
 def test_a_gauge_may_have_one_number_for_each_label() -> None:
-    labels: list[tuple[str, str, tuple[float, ...]]] = []
+    labels: list[tuple[str, tuple[str, ...], tuple[float, ...]]] = []
 
     def flush(series: Sequence[Series], _: float) -> None:
-        labels.extend((one.metric.name, one.label, one.values) for one in series)
+        labels.extend((one.metric.name, one.labels, one.values) for one in series)
 
     tell, _, _ = telemetry(flush=flush, gauges={"Pace": lambda: {"a": 2.5, "b": 0.0}})
 
     tell.flush()
 
     assert [one for one in labels if one[0] == "Pace"] == [
-        ("Pace", "a", (2.5,)),
-        ("Pace", "b", (0.0,)),
+        ("Pace", ("a",), (2.5,)),
+        ("Pace", ("b",), (0.0,)),
     ]
 
 

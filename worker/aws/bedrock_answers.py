@@ -64,7 +64,7 @@ def answer_of_stream(
     try:
         content = stream.content()
     except UnreadableError as error:
-        return _paid_for_nothing(Kind.POOR, str(error), request_id)
+        return _paid_for_nothing(Kind.POOR, str(error), request_id, _usage(usage))
     return _judged(
         content,
         stream.stop_reason,
@@ -128,11 +128,11 @@ def _judged(
     first_token_ms: int | None = None,
 ) -> Answer | Fault:
     if (kind := BY_STOP_REASON.get(stop_reason)) is not None:
-        return _paid_for_nothing(kind, stop_reason, request_id)
+        return _paid_for_nothing(kind, stop_reason, request_id, usage)
     try:
         blocks = blocks_in(content)
     except UnreadableError as error:
-        return _paid_for_nothing(Kind.POOR, str(error), request_id)
+        return _paid_for_nothing(Kind.POOR, str(error), request_id, usage)
     return Answer(
         content=blocks,
         stop_reason=stop_reason,
@@ -144,8 +144,15 @@ def _judged(
     )
 
 
-def _paid_for_nothing(kind: Kind, code: str, request_id: str) -> Fault:
-    return Fault(kind=kind, code=code, http=HTTPStatus.OK, request_id=request_id, billed=Billed.YES)
+def _paid_for_nothing(kind: Kind, code: str, request_id: str, usage: Usage) -> Fault:
+    return Fault(
+        kind=kind,
+        code=code,
+        http=HTTPStatus.OK,
+        request_id=request_id,
+        billed=Billed.YES,
+        spent=usage,
+    )
 
 
 def _usage(said: Mapping[str, Any]) -> Usage:

@@ -38,6 +38,9 @@ class DynamoCache:
                 content=tuple(orjson.loads(item["content"]["B"])),
                 quality=float(item["quality"]["N"]),
                 at=float(item["at"]["N"]),
+                # Both are missing in entries of an older version, and no places may be known.
+                places=frozenset(item["places"]["SS"]) if "places" in item else frozenset(),
+                stop_reason=item["stop_reason"]["S"] if "stop_reason" in item else "",
             )
         except (KeyError, TypeError, ValueError):
             return None  # another version's: it is overwritten in time
@@ -45,14 +48,17 @@ class DynamoCache:
 
     async def put(self, key: str, entry: CachedAnswer, *, fresh_s: float, keep_s: float) -> bool:
         """See the port."""
-        item = {
+        item: Item = {
             KEY: {"S": key},
             "tenant": {"S": entry.tenant},
             "content": {"B": orjson.dumps(entry.content)},
             "quality": {"N": repr(entry.quality)},
             "at": {"N": repr(entry.at)},
+            "stop_reason": {"S": entry.stop_reason},
             TTL: {"N": str(math.ceil(entry.at + keep_s))},
         }
+        if entry.places:  # a set in DynamoDB is never empty
+            item["places"] = {"SS": sorted(entry.places)}
         with asking("cache"):
             try:
                 await self._client.put_item(

@@ -14,7 +14,7 @@ from aws_embedded_metrics.logger.metrics_context import MetricsContext
 from aws_embedded_metrics.serializers.log_serializer import LogSerializer
 
 from worker.core.measures import Series
-from worker.core.metrics import By
+from worker.core.metric import By
 
 Write = Callable[[bytes], object]
 Flush = Callable[[Sequence[Series], float], None]
@@ -32,10 +32,9 @@ def documents(
         service: Value of the dimension `Service`.
         worker: The process, as a property: one can search for it, and no metric is kept by it.
     """
-    for (total, by, label), group in groupby(sorted(series, key=_dimensions), key=_dimensions):
+    for (total, by, labels), group in groupby(sorted(series, key=_dimensions), key=_dimensions):
         sets = [{"Service": service}] if total else []
-        if by:
-            sets.append({"Service": service, by: label})
+        sets += [{"Service": service, name: label} for name, label in zip(by, labels, strict=True)]
         context = MetricsContext(namespace, properties={"worker": worker})
         context.set_dimensions(sets, use_default=False)
         # Its own `set_timestamp` refuses the virtual time of a simulation.
@@ -46,8 +45,8 @@ def documents(
         yield from LogSerializer.serialize(context)
 
 
-def _dimensions(one: Series) -> tuple[bool, By, str]:
-    return one.metric.total, one.metric.by, one.label
+def _dimensions(one: Series) -> tuple[bool, tuple[By, ...], tuple[str, ...]]:
+    return one.metric.total, one.metric.by, one.labels
 
 
 def flusher(write: Write, *, namespace: str, service: str, worker: str) -> Flush:

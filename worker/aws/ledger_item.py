@@ -61,7 +61,7 @@ def _read_row(row: Mapping[str, Any]) -> Attempt:
 
 _TEXT: Final = _Form("S", str, _same)
 _WHOLE: Final = _Form("N", str, int)
-_SECONDS: Final = _Form("N", repr, float)  # repr is the shortest text that reads back the same
+_FRACTION: Final = _Form("N", repr, float)  # repr is the shortest text that reads back the same
 _FORMS: Final[Mapping[str, _Form]] = {
     "job": _TEXT,
     "state": _Form("S", str, State),
@@ -69,24 +69,28 @@ _FORMS: Final[Mapping[str, _Form]] = {
     "generation": _WHOLE,
     "owner": _TEXT,
     "nonce": _TEXT,
-    "lease_until": _SECONDS,
+    "lease_until": _FRACTION,
     "attempts": _WHOLE,
     "parks": _WHOLE,
     "interruptions": _WHOLE,
     "crashes": _WHOLE,
     "doorbells": _Form("SS", sorted, frozenset),
     "digest": _TEXT,
-    "sent_at": _SECONDS,
+    "sent_at": _FRACTION,
     "route": _TEXT,
     "tenant": _TEXT,
     "history": _Form("S", _write_history, _read_history),
-    "not_before": _SECONDS,
+    "not_before": _FRACTION,
     "reason": _TEXT,
     "fingerprint": _TEXT,
     "result": _Form("B", _same, bytes),
     "result_ref": _TEXT,
     "told": _Form("BOOL", _same, bool),
-    "finished_at": _SECONDS,
+    "parked_at": _FRACTION,
+    "parked_s": _FRACTION,
+    "wasted_usd": _FRACTION,
+    "wasted_most_usd": _FRACTION,
+    "finished_at": _FRACTION,
 }
 _DEFAULTS: Final = {field.name: field.default for field in fields(Record)}
 _ROW_DEFAULTS: Final = {field.name: field.default for field in fields(Attempt)}

@@ -14,7 +14,8 @@ from typing import Final
 
 from worker.cli import breaker_page, markdown
 from worker.cli.breaker_svg import svg
-from worker.core.metrics import CATALOGUE, Failure
+from worker.core.failures import Failure
+from worker.core.metrics import CATALOGUE
 from worker.core.result_schema import SCHEMA
 from worker.runtime.telemetry import EVENTS, LEVELS
 from worker.settings.fields import ANY, rows

@@ -44,6 +44,7 @@ class Accept:
             message="The answer breaks a rule of its route",
             request_id=answer.request_id,
             billed=Billed.YES,
+            spent=answer.usage,
         )
 
     def _broken(self, answer: Answer) -> str:

@@ -32,12 +32,16 @@ class CachedAnswer:
         content: Content blocks in the Converse shape.
         quality: Of the target that gave it.
         at: When it was given, seconds since 1970.
+        places: Where it was processed; none for an entry of an older version.
+        stop_reason: The service's own word; "" for an entry of an older version.
     """
 
     tenant: str
     content: tuple[Mapping[str, Any], ...] = field(repr=False)
     quality: float
     at: float
+    places: frozenset[str] = frozenset()
+    stop_reason: str = ""
 
 
 def cache_key(tenant: str, request: Request) -> str:

@@ -12,12 +12,22 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from worker.core.fault import Fault
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
-from worker.core.settlement import DegradedAnswer, Spent
+from worker.core.settlement import DegradedAnswer, Origin, Spent
 from worker.core.target import Target
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
+
+
+class ModelFaultError(Exception):
+    """The target that a handler called failed: its breaker is to hear of it."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.kind.value)
+        self.fault = fault
+
 
 HandlerKind = Literal["rules", "cache", "summary", "plugin"]
 
@@ -29,7 +39,8 @@ class Context:
     Attributes:
         job: What the job is called.
         request: What is asked, fetched if the job named a payload.
-        reason: Why no model answers: `circuit_open`, or the kind of the last fault.
+        reason: Why no model answers: `circuit_open`, the kind of the last fault, or
+            `below_quality` or `outside_geo` where no target of the route may serve the job.
         circuit_open: Whether no target of the route admits anything now.
         left_s: How long the handler may take, in seconds; then it is no longer waited for.
         canary: Whether this is practice: the job has its answer, and this one is dropped.
@@ -112,7 +123,7 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
     """The answer on the handler's terms, or what is wrong with it, without any of its text.
 
     >>> sound(DegradedAnswer.saying("Hi."), Terms(quality=0.2, loses=("length",)))
-    DegradedAnswer(quality=0.2, loses=('length',), spent=None)
+    DegradedAnswer(quality=0.2, loses=('length',), spent=None, origin=None)
     >>> sound("Hi.", Terms())
     'no DegradedAnswer'
     """
@@ -131,6 +142,17 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
         return "content is no JSON"
     if size > ANSWER_BYTES_MAX:
         return "content is too large"
+    if wrong := _wrong_beside_content(answer):
+        return wrong
+    return replace(
+        answer,
+        content=blocks,
+        quality=min(float(answer.quality), terms.quality),
+        loses=tuple(dict.fromkeys((*terms.loses, *answer.loses))),
+    )
+
+
+def _wrong_beside_content(answer: DegradedAnswer) -> str:
     quality: Any = answer.quality
     if not isinstance(quality, int | float) or not 0.0 <= quality <= 1.0:
         return "quality is not from 0 to 1"
@@ -140,11 +162,15 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
     spent: Any = answer.spent
     if not isinstance(spent, Spent | None):
         return "spent is no Spent"
-    return replace(
-        answer,
-        content=blocks,
-        quality=min(float(quality), terms.quality),
-        loses=tuple(dict.fromkeys((*terms.loses, *loses))),
+    return "" if answer.origin is None or _is_origin(answer.origin) else "origin is no Origin"
+
+
+def _is_origin(origin: Any) -> bool:
+    return (
+        isinstance(origin, Origin)
+        and isinstance(origin.places, frozenset)
+        and all(isinstance(place, str) for place in origin.places)
+        and isinstance(origin.stop_reason, str)
     )
 
 

@@ -14,13 +14,17 @@ from worker.core.verdict import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettled:
-    """One delivery ended: the canonical line. Times are milliseconds."""
+    """One delivery ended: the canonical line. Times are milliseconds.
+
+    `parked_ms` and what was wasted are totals over the job's life so far. What was wasted
+    is at least `wasted_usd`, and at most about `wasted_most_usd`: outcome.md.
+    """
 
     name: ClassVar = "job.settled"
 
     job: str
     settlement: str  # answered, degraded, dead, parked, released
-    reason: str  # "" for a plain answer
+    reason: str  # "" for a plain answer; for a degraded one, why no model answered
     route: str
     tenant: str
     target: str
@@ -32,9 +36,15 @@ class JobSettled:
     waited_ms: int  # first send to this run
     worked_ms: int  # this run
     model_ms: int
+    parked_ms: int = 0
+    quality_requested: float = 0.0  # of the route's best target
+    quality_served: float = 0.0  # 0 without an answer
+    handler: str = ""  # that gave a degraded answer
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_usd: float = 0.0  # of the answer
+    wasted_usd: float = 0.0
+    wasted_most_usd: float = 0.0
     blocked: bool = False
     fingerprint: str = ""
 
@@ -70,6 +80,9 @@ class AttemptMade:
     billed: Billed
     timer: str
     request_id: str
+    route: str = ""
+    wasted_usd: float = 0.0  # surely
+    wasted_most_usd: float = 0.0  # at most, by guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +217,15 @@ class HandlerAsked:
 
     job: str
     handler: str
-    outcome: str  # answered, declined, below_quality, outside_geo, failed, late, refused
+    outcome: str  # answered, declined, below_quality, outside_geo, poor, failed, late, refused
     canary: bool
     duration_ms: int
-    error: str = ""  # an exception's class, or what is wrong with the answer; never its text
+    route: str = ""
+    target: str = ""  # that it calls, if any
+    cost_usd: float = 0.0  # of the model's answer, taken or not
+    wasted_usd: float = 0.0  # surely; what practice costs is not wasted
+    wasted_most_usd: float = 0.0  # at most, by guess
+    error: str = ""  # an exception's class, what is wrong with the answer, a rule; never its text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

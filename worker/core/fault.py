@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from worker.core.answer import Usage
 from worker.core.window import Outcome
 
 
@@ -138,6 +139,7 @@ class Fault:
         message: The service's message with everything variable taken out
             (`normalised`); never job text. At most 160 characters.
         request_id: The service's request id, "" if it gave none.
+        spent: The tokens that it cost, where the service told them.
         retry_after_s: How long the service asks us to wait, in seconds.
         timer: Which of our timers fired (`attempt`, `first_token`, `stall`), or "".
     """
@@ -148,6 +150,7 @@ class Fault:
     message: str = ""
     request_id: str = ""
     billed: Billed = Billed.NO
+    spent: Usage | None = None
     retry_after_s: float | None = None
     timer: str = ""
 

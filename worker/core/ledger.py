@@ -108,6 +108,9 @@ class Record:
         lease_until: When the claim lapses, seconds since 1970.
         attempts: Charged model calls. A park, a drain or a throttle is none.
         parks: How often the job was parked.
+        parked_at: When it was parked, if that was its last ending; seconds since 1970. A
+            run does not clear it: a job that crashed thereafter still waits.
+        parked_s: How long it waited parked before that, over its life, in seconds.
         interruptions: How often a drain or a lost dependency cut it short.
         crashes: How often a run ended without any outcome, since the last outcome.
         doorbells: MessageIds seen for this job: none of them is ever a redrive.
@@ -115,6 +118,7 @@ class Record:
         sent_at: When the job was first sent; deadlines count from here.
         result: The result envelope as JSON, if it is small; else `result_ref` names it.
         told: Whether the reply or the dead letter is known to be sent.
+        wasted_usd, wasted_most_usd: What was paid for nothing over its life (`cost.Waste`).
         finished_at: When it ended, seconds since 1970; None while it has not.
     """
 
@@ -141,6 +145,10 @@ class Record:
     result: bytes | None = None
     result_ref: str = ""
     told: bool = False
+    parked_at: float | None = None
+    parked_s: float = 0.0
+    wasted_usd: float = 0.0
+    wasted_most_usd: float = 0.0
     finished_at: float | None = None
 
 
@@ -268,6 +276,9 @@ class Ending:
     result: bytes | None = None
     result_ref: str = ""
     told: bool = True
+    parked_s: float = 0.0
+    wasted_usd: float = 0.0
+    wasted_most_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +315,10 @@ def finish(old: Record | None, held: Record, ending: Ending, at: float) -> Recor
         result=ending.result,
         result_ref=ending.result_ref,
         told=ending.told,
+        parked_at=at if ending.state is State.PARKED else None,
+        parked_s=ending.parked_s,
+        wasted_usd=ending.wasted_usd,
+        wasted_most_usd=ending.wasted_most_usd,
         lease_until=0.0,
         finished_at=at if ending.state.final else None,
     )

@@ -4,6 +4,7 @@
 that is not configured is told as `other`: dimensions are paid for by value.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, assert_never
 
@@ -31,8 +32,10 @@ from worker.core.events import (
     StoreFailed,
     WorkerStarted,
 )
+from worker.core.failures import FAILURES, Failure
 from worker.core.fault import Billed, Kind
-from worker.core.metrics import CATALOGUE, FAILURES, Failure, Metric, Way
+from worker.core.metric import Metric, Way
+from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
 from worker.core.upgrade import upgraded
 from worker.core.verdict import State
@@ -56,14 +59,14 @@ class Names:
 
 
 class Measurement(NamedTuple):
-    """One number: the metric, its value, and the value of its dimension `by`.
+    """One number: the metric, its value, and the values of its dimensions `by`, in order.
 
     A named tuple, because ten are made for every job.
     """
 
     metric: str
     value: float
-    label: str = ""
+    labels: tuple[str, ...] = ()
 
 
 def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C901, PLR0912  (a case per event)
@@ -74,10 +77,10 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
         case JobUnparked(job=job) if upgraded(job) is not None:
             return ()
         case JobUnparked():
-            route = event.route if event.route in names.routes else OTHER
+            by = (event.route if event.route in names.routes else OTHER,)
             return (
-                Measurement("JobsUnparked", 1, route),
-                Measurement("ParkTime", event.parked_ms / 1000, route),
+                Measurement("JobsUnparked", 1, by),
+                Measurement("ParkTime", event.parked_ms / 1000, by),
             )
         case AttemptMade():
             return _made(event, names)
@@ -92,7 +95,7 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
         case IntakeHeld():
             return (Measurement("IntakeHolds", 1),)
         case StoreFailed(store=store):
-            return (Measurement("StoreErrors", 1, store if store in STORES else "queue"),)
+            return (Measurement("StoreErrors", 1, (store if store in STORES else "queue",)),)
         case BreakerMoved() | CallRefused() | PaceChanged() | BreakersBlind():
             return _guarded(event, names)
         case CacheRead() | CacheFilled():
@@ -118,127 +121,153 @@ def _guarded(
     if isinstance(event, BreakersBlind):
         return (Measurement("BreakersBlind", 1),) if event.blind else ()
     if isinstance(event, PaceChanged):
-        bucket = event.bucket if event.bucket in names.buckets else OTHER
-        return (Measurement("BucketsExhausted", 1, bucket),) if event.pace is Pace.EXHAUSTED else ()
-    breaker = event.breaker if event.breaker in names.breakers | names.buckets else OTHER
+        by = (event.bucket if event.bucket in names.buckets else OTHER,)
+        return (Measurement("BucketsExhausted", 1, by),) if event.pace is Pace.EXHAUSTED else ()
+    by = (event.breaker if event.breaker in names.breakers | names.buckets else OTHER,)
     if isinstance(event, CallRefused):
-        return (Measurement("CallsRefused", 1, breaker),)
+        return (Measurement("CallsRefused", 1, by),)
     if event.scope == "fleet":
-        return (Measurement("BreakerTransitions", 1, breaker),)
+        return (Measurement("BreakerTransitions", 1, by),)
     return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
 
 
 def _cached(event: CacheRead | CacheFilled, names: Names) -> tuple[Measurement, ...]:
-    handler = event.handler if event.handler in names.handlers else OTHER
+    by = (event.handler if event.handler in names.handlers else OTHER,)
     if isinstance(event, CacheFilled):
-        return (Measurement("CacheFills", 1, handler),) if event.outcome == "written" else ()
-    found = [Measurement("CacheReads", 1, handler)]
+        return (Measurement("CacheFills", 1, by),) if event.outcome == "written" else ()
+    found = [Measurement("CacheReads", 1, by)]
     if event.found in ("fresh", "stale"):
-        found.append(Measurement("CacheHits", 1, handler))
-        found.append(Measurement("CacheAge", event.age_s, handler))
+        found.append(Measurement("CacheHits", 1, by))
+        found.append(Measurement("CacheAge", event.age_s, by))
     if event.found == "stale":
-        found.append(Measurement("CacheStaleHits", 1, handler))
+        found.append(Measurement("CacheStaleHits", 1, by))
     return tuple(found)
 
 
 def _stood_in(
     event: HandlerAsked | HandlerMoved | HandlerUntaught, names: Names
 ) -> tuple[Measurement, ...]:
-    handler = event.handler if event.handler in names.handlers else OTHER
+    by = (event.handler if event.handler in names.handlers else OTHER,)
     if isinstance(event, HandlerUntaught):
-        return (Measurement("HandlerErrors", 1, handler),)
+        return (Measurement("HandlerErrors", 1, by),)
     if isinstance(event, HandlerMoved):
-        return (Measurement("HandlerTrips", 1, handler),) if event.new is State.OPEN else ()
-    found = [Measurement("HandlerCalls", 1, handler)]
+        return (Measurement("HandlerTrips", 1, by),) if event.new is State.OPEN else ()
+    found = [Measurement("HandlerCalls", 1, by), *_wasted(event, names)]
+    if event.cost_usd:
+        found.append(Measurement("HandlerCostUsd", event.cost_usd, by))
     if event.canary:
-        found.append(Measurement("HandlerCanaries", 1, handler))
+        found.append(Measurement("HandlerCanaries", 1, by))
     if event.outcome == "answered":
-        found.append(Measurement("HandlerAnswers", 1, handler))
+        found.append(Measurement("HandlerAnswers", 1, by))
     if event.outcome in ("failed", "late"):
-        found.append(Measurement("HandlerErrors", 1, handler))
+        found.append(Measurement("HandlerErrors", 1, by))
     elif event.outcome not in ("refused", "outside_geo"):
-        found.append(Measurement("HandlerLatency", event.duration_ms, handler))
+        found.append(Measurement("HandlerLatency", event.duration_ms, by))
     return tuple(found)
 
 
 def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     route = event.route if event.route in names.routes else OTHER
+    by = (route,)
     if upgraded(event.job) is not None:
-        return _upgraded(event, route, names)
+        return _upgraded(event, by, names)
     if event.settlement == "parked":
-        return (Measurement("JobsParked", 1, route),)
+        return (Measurement("JobsParked", 1, by),)
     if event.settlement == "released":
         return (Measurement("JobsReleased", 1),)
     found = [
-        Measurement("JobsTerminal", 1, route),
-        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, route),
-        Measurement("QueueWait", event.waited_ms / 1000, route),
+        Measurement("JobsTerminal", 1, by),
+        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, by),
+        Measurement("QueueWait", event.waited_ms / 1000, by),
     ]
     if event.settlement == "dead":
         failure = FAILURES.get(event.reason, Failure.OTHER)
-        found.append(Measurement("JobsDeadLettered", 1, failure.value))
+        found.append(Measurement("JobsDeadLettered", 1, (failure.value,)))
         if failure is Failure.EXPIRED:
             found.append(Measurement("JobsExpired", 1))
     else:
-        found.append(Measurement("JobsGood", 1, route))
-        if event.parks:
-            found.append(Measurement("JobsGoodParked", 1, route))
-    if event.settlement == "degraded":
-        found.append(Measurement("JobsDegraded", 1, route))
+        found += _good(event, route, names)
+    if event.parks:
+        found.append(Measurement("JobParkTime", event.parked_ms / 1000, by))
     if event.blocked:
-        found.append(Measurement("JobsBlocked", 1, route))
+        found.append(Measurement("JobsBlocked", 1, by))
     return (*found, *_spent(event, names))
 
 
-def _upgraded(event: JobSettled, route: str, names: Names) -> tuple[Measurement, ...]:
+def _good(event: JobSettled, route: str, names: Names) -> Iterator[Measurement]:
+    by = (route,)
+    yield Measurement("JobsGood", 1, by)
+    yield Measurement("QualityServed", event.quality_served, by)
+    short = event.quality_requested - event.quality_served
+    if short > 0:
+        yield Measurement("QualityShortfall", short, by)
+    if event.parks:
+        yield Measurement("JobsGoodParked", 1, by)
+    if event.settlement == "degraded":
+        handler = event.handler if event.handler in names.handlers else OTHER
+        yield Measurement("JobsDegraded", 1, (route, handler))
+
+
+def _upgraded(event: JobSettled, by: tuple[str, ...], names: Names) -> tuple[Measurement, ...]:
     """The job has its answer, and was counted with it: this tells of the better one alone."""
     if event.settlement == "answered":
-        return (Measurement("UpgradesAnswered", 1, route), *_spent(event, names))
-    return (Measurement("UpgradesGivenUp", 1, route),) if event.settlement == "dead" else ()
+        return (Measurement("UpgradesAnswered", 1, by), *_spent(event, names))
+    return (Measurement("UpgradesGivenUp", 1, by),) if event.settlement == "dead" else ()
 
 
 def _spent(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
+    route = event.route if event.route in names.routes else OTHER
     target = event.target if event.target in names.targets else OTHER
     spent = (
-        Measurement("InputTokens", event.input_tokens, target),
-        Measurement("OutputTokens", event.output_tokens, target),
-        Measurement("CostUsd", event.cost_usd, target),
+        Measurement("InputTokens", event.input_tokens, (target,)),
+        Measurement("OutputTokens", event.output_tokens, (target,)),
+        Measurement("CostUsd", event.cost_usd, (route, target)),
     )
     return tuple(one for one in spent if one.value)
 
 
 def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
-    target = event.target if event.target in names.targets else OTHER
-    found = [Measurement("ModelCalls", 1, target)]
+    by = (event.target if event.target in names.targets else OTHER,)
+    found = [Measurement("ModelCalls", 1, by)]
     if event.number > 1:
-        found.append(Measurement("ModelRetries", 1, target))
+        found.append(Measurement("ModelRetries", 1, by))
     if event.slow:
-        found.append(Measurement("ModelSlowCalls", 1, target))
+        found.append(Measurement("ModelSlowCalls", 1, by))
     if event.kind is None:
-        found.append(Measurement("ModelLatency", event.duration_ms, target))
+        found.append(Measurement("ModelLatency", event.duration_ms, by))
         if event.first_token_ms is not None:
-            found.append(Measurement("TimeToFirstToken", event.first_token_ms, target))
+            found.append(Measurement("TimeToFirstToken", event.first_token_ms, by))
         return tuple(found)
     found += [
-        Measurement("ModelErrors", 1, target),
-        Measurement("ModelErrorsByType", 1, event.kind.value),
-        Measurement("ModelFailureLatency", event.duration_ms, target),
+        Measurement("ModelErrors", 1, by),
+        Measurement("ModelErrorsByType", 1, (event.kind.value,)),
+        Measurement("ModelFailureLatency", event.duration_ms, by),
     ]
     if event.kind is Kind.THROTTLED:
-        found.append(Measurement("CallsThrottled", 1, target))
+        found.append(Measurement("CallsThrottled", 1, by))
     if event.billed is not Billed.NO:
-        found.append(Measurement("CallsWasted", 1, target))
-    return tuple(found)
+        route = event.route if event.route in names.routes else OTHER
+        found.append(Measurement("CallsWasted", 1, (route, *by)))
+    return (*found, *_wasted(event, names))
 
 
+def _wasted(event: AttemptMade | HandlerAsked, names: Names) -> Iterator[Measurement]:
+    if event.wasted_most_usd:
+        route = event.route if event.route in names.routes else OTHER
+        target = event.target if event.target in names.targets else OTHER
+        yield Measurement("WastedUsd", event.wasted_usd, (route, target))
+        yield Measurement("WastedMostUsd", event.wasted_most_usd, (route, target))
+
+
+_Key = tuple[str, tuple[str, ...]]
 _ORDER: Final = {name: n for n, name in enumerate(CATALOGUE)}
 
 
 class Series(NamedTuple):
-    """What one metric and label came to between two flushes."""
+    """What one metric and its labels came to between two flushes."""
 
     metric: Metric
-    label: str
+    labels: tuple[str, ...]
     values: tuple[float, ...]
 
 
@@ -248,13 +277,13 @@ class Metrics:
     __slots__ = ("_each", "_sums")
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], float] = {}
-        self._each: dict[tuple[str, str], list[float]] = {}
+        self._sums: dict[_Key, float] = {}
+        self._each: dict[_Key, list[float]] = {}
 
     def add(self, one: Measurement) -> None:
         """Add one measurement; its metric must be in the catalogue."""
-        name, value, label = one
-        key = (name, label)
+        name, value, labels = one
+        key = (name, labels)
         if CATALOGUE[name].way is Way.SUM:
             self._sums[key] = self._sums.get(key, 0) + value
         else:
@@ -262,10 +291,8 @@ class Metrics:
 
     def take(self) -> tuple[Series, ...]:
         """Everything since the last time, in the catalogue's order."""
-        found: dict[tuple[str, str], tuple[float, ...]] = {
-            key: (value,) for key, value in self._sums.items()
-        }
+        found: dict[_Key, tuple[float, ...]] = {key: (value,) for key, value in self._sums.items()}
         found |= {key: tuple(values) for key, values in self._each.items()}
         self._sums, self._each = {}, {}
         keys = sorted(found, key=lambda key: (_ORDER[key[0]], key[1]))
-        return tuple(Series(CATALOGUE[name], label, found[name, label]) for name, label in keys)
+        return tuple(Series(CATALOGUE[name], labels, found[name, labels]) for name, labels in keys)

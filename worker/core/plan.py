@@ -129,7 +129,7 @@ def plan(
         return Discard(reason="expired")
     worthy = worthy_targets(route, seen)
     if not worthy:
-        return Discard(reason="below_quality" if _inside(route, seen) else "outside_geo")
+        return _never(route, seen)
     if seen.tried:
         return _after_fault(
             route,
@@ -147,6 +147,15 @@ def plan(
         return Discard(reason="expired")  # what is left is too short for any of them
     soonest = min(refusals[t.name] for t in worthy)
     return _wait(route, seen, roll, at_least_s=soonest, why="circuit_open")
+
+
+def _never(route: Route, seen: Seen) -> Degrade | Discard:
+    """The step of a job that no target of its route may ever serve: to wait is no use."""
+    reason = "below_quality" if _inside(route, seen) else "outside_geo"
+    policy, _ = _policy(route, seen)
+    if route.degraded and policy in ("degrade", "degrade_after"):
+        return Degrade(handler=route.degraded[0], why=reason)
+    return Discard(reason=reason)
 
 
 def _after_fault(

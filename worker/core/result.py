@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from worker.core.answer import Usage
+from worker.core.cost import NOTHING, Waste, cost_usd
 from worker.core.fault import Billed
 from worker.core.job import Job
 from worker.core.ledger import Attempt
@@ -28,9 +29,11 @@ class Run:
         total_ms: From the first send to the end.
         backoff_ms: Waited between attempts of this run.
         handler_ms: Waited for degraded handlers in this run.
+        parked_ms: Waited parked, over the job's life.
         requested: The quality of the route's best target, 0 without a route.
         attempts: The job's history, this run included.
         attempts_total: Charged calls over the job's life.
+        wasted: What was paid for nothing, over the job's life.
     """
 
     job_id: str
@@ -42,21 +45,13 @@ class Run:
     attempts_total: int
     deadline_at: float | None
     handler_ms: int = 0
+    parked_ms: int = 0
+    wasted: Waste = NOTHING
     requested: float = 0.0
 
 
 _NOBODY: Final = Target(name="", model="")
 _NOTHING: Final = Usage()
-
-
-def cost_usd(usage: Usage, target: Target) -> float:
-    """What the tokens cost at the target's prices, in USD; 0 where none is set.
-
-    >>> cost_usd(Usage(input=1000, output=500),
-    ...          Target(name="a", model="m", price_input=3.0, price_output=15.0))
-    0.0105
-    """
-    return (usage.input * target.price_input + usage.output * target.price_output) / 1e6
 
 
 def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[str, Any]:
@@ -74,7 +69,7 @@ def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[
         "quality": {
             "requested": run.requested,
             "minimum": job.min_quality if job else 0.0,
-            "served": _served(ended),
+            "served": served_by(ended),
         },
         "degraded": _stand_in(ended) if isinstance(ended, Degraded) else None,
         "error": _error(ended) if isinstance(ended, Dead) else None,
@@ -89,9 +84,12 @@ def build(ended: Answered | Degraded | Dead, job: Job | None, run: Run) -> dict[
             **asdict(usage),
             "cost_usd": round(cost_usd(usage, target), 9),
             "wasted_calls": len(wasted),
+            "wasted_usd": round(run.wasted.sure_usd, 9),
+            "wasted_most_usd": round(run.wasted.most_usd, 9),
         },
         "latency_ms": {
             "queue": run.queue_ms,
+            "parked": run.parked_ms,
             "total": run.total_ms,
             "backoff": run.backoff_ms,
             "handler": run.handler_ms,
@@ -133,7 +131,8 @@ def _output(ended: Answered | Degraded | Dead) -> Mapping[str, Any] | None:
     return {"message": {"role": "assistant", "content": list(ended.answer.content)}}
 
 
-def _served(ended: Answered | Degraded | Dead) -> float:
+def served_by(ended: Answered | Degraded | Dead) -> float:
+    """The quality that was served; 0 without an answer."""
     match ended:
         case Answered(target=target):
             return target.quality

@@ -12,6 +12,7 @@ from worker.core.fault import Billed, Kind
 
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
+_USD: Final = {"type": "number", "minimum": 0}
 _QUALITY: Final = {"type": "number", "minimum": 0, "maximum": 1}
 
 
@@ -54,7 +55,9 @@ _QUALITIES: Final = _object(
 _DEGRADED: Final = _object(
     "What stands in for a model's answer, and why; null unless `status` is `degraded`.",
     null=True,
-    reason=_said(_TEXT, "`circuit_open`, or the kind of the last fault."),
+    reason=_said(
+        _TEXT, "`circuit_open`, the kind of the last fault, `below_quality` or `outside_geo`."
+    ),
     cause=_said(_TEXT, 'The code of the last fault; "" if nothing was called.'),
     handler=_said(_TEXT, "The handler that gave it, by its name in the settings."),
     loses={
@@ -86,21 +89,22 @@ _ROUTE: Final = _object(
     tier=_object("The service tier.", requested=_TEXT, served=_TEXT),
 )
 _USAGE: Final = _object(
-    "What it cost. Calls that brought no answer are not among the tokens.",
+    "What it cost. Tokens are those of the answer; calls that brought none are not among them.",
     input=_said(_COUNT, "Tokens."),
     output=_said(_COUNT, "Tokens."),
     cache_read=_said(_COUNT, "Tokens."),
     cache_write=_said(_COUNT, "Tokens."),
-    cost_usd={
-        "description": "By the prices in the settings; 0 without.",
-        "type": "number",
-        "minimum": 0,
-    },
+    cost_usd=_said(_USD, "Of the answer, by the prices in the settings; 0 without."),
     wasted_calls=_said(_COUNT, "Calls that may have been billed, and brought nothing."),
+    wasted_usd=_said(_USD, "What was surely paid for nothing: the service told the tokens."),
+    wasted_most_usd=_said(
+        _USD, "The same, and what calls may have cost of which nobody told the tokens: a guess."
+    ),
 )
 _LATENCY: Final = _object(
     "Where the time went, in milliseconds.",
     queue=_said(_COUNT, "From the first send to the start of the last run, parks included."),
+    parked=_said(_COUNT, "Of that, waited parked, over the job's life."),
     total=_said(_COUNT, "From the first send to the end."),
     backoff=_said(_COUNT, "Waited between attempts of the last run."),
     handler=_said(_COUNT, "Waited for degraded handlers in the last run."),

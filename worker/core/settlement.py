@@ -31,20 +31,37 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Of an answer that a model once gave to another job: where, and how it ended.
+
+    Attributes:
+        places: Where it was processed (`geo.py`); none if that is not known.
+        stop_reason: The service's own word, "" if it is not known.
+    """
+
+    places: frozenset[str] = frozenset()
+    stop_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DegradedAnswer:
     """What a degraded handler gives.
 
     Attributes:
-        content: Content blocks in the Converse shape.
+        content: Content blocks in the Converse shape; none for no answer, where a model was
+            called all the same.
         quality: 0 to 1; counts up to what the settings say of the handler.
         loses: What it lacks beside a model's answer: `freshness`, `length`, …
         spent: What it cost, if a model was called for it.
+        origin: Of what a model gave before: it must keep the borders of this job too, and
+            the `accept` rules of its route.
     """
 
     content: tuple[Mapping[str, Any], ...] = field(repr=False)
     quality: float = 1.0
     loses: tuple[str, ...] = ()
     spent: Spent | None = None
+    origin: Origin | None = None
 
     @classmethod
     def saying(
@@ -59,7 +76,7 @@ class Degraded:
     """A handler answered in the model's place, because of `why`.
 
     Attributes:
-        why: `circuit_open`, or the kind of the last fault.
+        why: `circuit_open`, the kind of the last fault, `below_quality` or `outside_geo`.
         code: The last fault's code, "" if nothing was called.
         notice: What an end user is told of it.
         will_upgrade: Whether a model's answer is to replace it later.

@@ -7,6 +7,6 @@ A plug-in needs no more than what is named here:
 
 from worker.core.degrade import Context
 from worker.core.job import Job, Request
-from worker.core.settlement import DegradedAnswer
+from worker.core.settlement import DegradedAnswer, Origin
 
-__all__ = ["Context", "DegradedAnswer", "Job", "Request"]
+__all__ = ["Context", "DegradedAnswer", "Job", "Origin", "Request"]

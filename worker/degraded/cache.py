@@ -19,7 +19,7 @@ from worker.core.cache import (
 from worker.core.degrade import Context
 from worker.core.events import CacheFilled, CacheRead, StoreFailed
 from worker.core.job import Job, Request
-from worker.core.settlement import DegradedAnswer
+from worker.core.settlement import DegradedAnswer, Origin
 from worker.core.target import Target
 from worker.ports import AnswerCache, Tell, Unavailable
 
@@ -79,7 +79,11 @@ class Cache:
         )
         if entry is None or found == "too_old":
             return None
-        return DegradedAnswer(content=entry.content, quality=entry.quality)
+        return DegradedAnswer(
+            content=entry.content,
+            quality=entry.quality,
+            origin=Origin(places=entry.places, stop_reason=entry.stop_reason),
+        )
 
     async def learn(self, job: Job, request: Request, answer: Answer, target: Target) -> None:
         """Keep a good and whole answer; see the port."""
@@ -89,7 +93,12 @@ class Cache:
             self._tell(CacheFilled(handler=self._name, outcome="too_large"))
             return
         entry = CachedAnswer(
-            tenant=job.tenant, content=answer.content, quality=target.quality, at=self._at()
+            tenant=job.tenant,
+            content=answer.content,
+            quality=target.quality,
+            at=self._at(),
+            places=target.places,
+            stop_reason=answer.stop_reason,
         )
         try:
             written = await self._store.put(

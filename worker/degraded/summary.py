@@ -11,7 +11,7 @@ from typing import Final
 
 from worker.core.answer import Answer
 from worker.core.cache import WHOLE
-from worker.core.degrade import Context
+from worker.core.degrade import Context, ModelFaultError
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job, Request
 from worker.core.settlement import DegradedAnswer, Spent
@@ -22,10 +22,6 @@ BRIEF: Final = "Answer as briefly as you can, in a few plain sentences."
 SERVES: Final = WHOLE | {"max_tokens"}
 # Faults that say nothing against the target: it has no answer for this job.
 OWN: Final = frozenset({Kind.REJECTED, Kind.TOO_LONG})
-
-
-class ModelFaultError(Exception):
-    """The target failed; the handler's breaker is to hear of it."""
 
 
 class Summary:
@@ -53,14 +49,13 @@ class Summary:
         if isinstance(outcome, Fault):
             if outcome.kind in OWN:
                 return None
-            raise ModelFaultError(outcome.kind)
+            raise ModelFaultError(outcome)
         return self._taken(outcome)
 
-    def _taken(self, answer: Answer) -> DegradedAnswer | None:
-        if answer.stop_reason not in SERVES or not answer.content:
-            return None
+    def _taken(self, answer: Answer) -> DegradedAnswer:
+        serves = answer.stop_reason in SERVES
         return DegradedAnswer(
-            content=answer.content,
+            content=answer.content if serves else (),  # what it cost counts all the same
             quality=self._target.quality,
             spent=Spent(usage=answer.usage, target=self._target),
         )

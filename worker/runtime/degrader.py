@@ -12,16 +12,20 @@ many, and never while the worker leaves.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from worker.core.answer import Answer, Usage
 from worker.core.breaker import Breaker, Permit, Refusal
-from worker.core.degrade import Context, breaker_policy, notice_of, sound
+from worker.core.cost import NOTHING, Waste, cost_usd
+from worker.core.degrade import Context, ModelFaultError, breaker_policy, notice_of, sound
 from worker.core.events import HandlerAsked, HandlerMoved, HandlerUntaught
-from worker.core.job import Job
+from worker.core.fault import Billed, Fault, Kind
+from worker.core.job import Job, Request
 from worker.core.plan import Degrade
 from worker.core.route import Route
-from worker.core.settlement import Answered, Degraded, DegradedAnswer
+from worker.core.settlement import Answered, Degraded, DegradedAnswer, Spent
 from worker.core.upgrade import promised
 from worker.core.window import Outcome
 from worker.ports import Handler, Learner
@@ -31,6 +35,8 @@ from worker.runtime.trip import Trip
 LEARNING_MAX: Final = 32
 CANARIES_MAX: Final = 2
 CANARY: Final = "canary"
+# What a handler's own call comes to that is no longer waited for.
+LATE: Final = Fault(kind=Kind.TIMED_OUT, code="late", billed=Billed.MAYBE)
 
 
 class Degrader:
@@ -93,37 +99,46 @@ class Degrader:
         is_open: bool = False,
         left_s: float | None = None,
     ) -> DegradedAnswer | None:
+        handler, loop = self._house.handlers[name], asyncio.get_running_loop()
+        canary = reason == CANARY
+        started = loop.time()
+        given = await self._given(name, trip, reason=reason, is_open=is_open, left_s=left_s)
+        waste = NOTHING if canary else given.waste
+        trip.waste += waste
+        target = given.spent.target if given.spent else handler.target
+        self._house.tell(
+            HandlerAsked(
+                job=trip.record.job,
+                handler=name,
+                outcome=given.outcome,
+                canary=canary,
+                duration_ms=round((loop.time() - started) * 1000),
+                route=trip.record.route,
+                target=target.name if target else "",
+                cost_usd=round(given.cost_usd, 9),
+                wasted_usd=round(waste.sure_usd, 9),
+                wasted_most_usd=round(waste.most_usd, 9),
+                error=given.error,
+            )
+        )
+        return given.answer
+
+    async def _given(
+        self, name: str, trip: Trip, *, reason: str, is_open: bool, left_s: float | None
+    ) -> "_Given":
         assert trip.job is not None, "an unfit job was settled"
         assert trip.request is not None, "what is degraded was read"
         handler, loop = self._house.handlers[name], asyncio.get_running_loop()
         canary = reason == CANARY
-        started = loop.time()
-
-        def tell(outcome: str, error: str = "") -> None:
-            took_ms = round((loop.time() - started) * 1000)
-            self._house.tell(
-                HandlerAsked(
-                    job=trip.record.job,
-                    handler=name,
-                    outcome=outcome,
-                    canary=canary,
-                    duration_ms=took_ms,
-                    error=error,
-                )
-            )
-
         if handler.terms.quality < trip.floor and not canary:
-            tell("below_quality")
-            return None
-        if handler.target is not None and not trip.may_go_to(handler.target):
-            tell("outside_geo")
-            return None
+            return _Given(outcome="below_quality")
+        if handler.target is not None and not trip.allows(handler.target.places):
+            return _Given(outcome="outside_geo")
         breaker = self._breaker(name, handler)
-        permit = breaker.admit(started)
+        permit = breaker.admit(loop.time())
         self._tell_moves(breaker)
         if isinstance(permit, Refusal):
-            tell("refused")
-            return None
+            return _Given(outcome="refused")
         limit_s = handler.terms.limit_s
         bound_s = limit_s if left_s is None else min(limit_s, left_s)
         context = Context(
@@ -146,20 +161,11 @@ class Degrader:
             # That the job had less time than the limit says nothing about the handler.
             own = bound_s >= limit_s
             self._settle(breaker, permit, Outcome.HUNG if own else Outcome.IGNORED)
-            tell("late")
-            return None
-        answer, wrong = _outcome(task, handler)
-        self._settle(breaker, permit, Outcome.FAILURE if wrong else Outcome.SUCCESS)
-        if wrong:
-            tell("failed", wrong)
-        elif answer is None:
-            tell("declined")
-        elif answer.quality < trip.floor:
-            tell("below_quality")
-            return None
-        else:
-            tell("answered")
-        return answer
+            return _Given(outcome="late", waste=_maybe_wasted(handler, trip.request, LATE))
+        given = _judged(task, handler, trip, trip.request)
+        failed = given.outcome == "failed"
+        self._settle(breaker, permit, Outcome.FAILURE if failed else Outcome.SUCCESS)
+        return given
 
     def afterwards(self, trip: Trip, answered: Answered) -> None:
         """A model's answer was recorded: let handlers learn from it, and practise on a few jobs."""
@@ -237,17 +243,60 @@ async def _called(handler: Handler, job: Job, context: Context) -> object:
     return await handler.does.answer(job, context)
 
 
-def _outcome(task: asyncio.Task[object], handler: Handler) -> tuple[DegradedAnswer | None, str]:
-    """What the handler gave, or what went wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What came of asking a handler: `outcome` is that of `HandlerAsked`."""
+
+    outcome: str
+    answer: DegradedAnswer | None = None
+    error: str = ""
+    spent: Spent | None = None
+    waste: Waste = NOTHING
+
+    @property
+    def cost_usd(self) -> float:
+        return cost_usd(self.spent.usage, self.spent.target) if self.spent else 0.0
+
+
+def _judged(task: asyncio.Task[object], handler: Handler, trip: Trip, request: Request) -> _Given:
+    """What the handler gave, and whether it serves, or what went wrong."""
     if task.cancelled():
-        return None, "CancelledError"
+        return _Given(outcome="failed", error="CancelledError")
     if (error := task.exception()) is not None:
-        return None, type(error).__name__  # its text may hold a job's
-    given = task.result()
-    if given is None:
-        return None, ""
-    checked = sound(given, handler.terms)
-    return (None, checked) if isinstance(checked, str) else (checked, "")
+        fault = error.fault if isinstance(error, ModelFaultError) else None
+        waste = _maybe_wasted(handler, request, fault) if fault else NOTHING
+        # Its text may hold a job's.
+        return _Given(outcome="failed", error=type(error).__name__, waste=waste)
+    raw = task.result()
+    answer = None if raw is None else sound(raw, handler.terms)
+    if answer is None:
+        return _Given(outcome="declined")
+    if isinstance(answer, str):
+        return _Given(outcome="failed", error=answer)
+    outcome, why = _served(answer, trip)
+    if outcome == "answered":
+        return _Given(outcome=outcome, answer=answer, spent=answer.spent)
+    waste = Waste.of_tokens(answer.spent.usage, answer.spent.target) if answer.spent else NOTHING
+    return _Given(outcome=outcome, error=why, spent=answer.spent, waste=waste)
+
+
+def _served(answer: DegradedAnswer, trip: Trip) -> tuple[str, str]:
+    """Whether a sound answer serves the job, or why it does not: an outcome, and a rule."""
+    if not answer.content:
+        return "declined", ""
+    if answer.quality < trip.floor:
+        return "below_quality", ""
+    if (origin := answer.origin) is None:
+        return "answered", ""
+    if not trip.allows(origin.places):
+        return "outside_geo", ""
+    as_given = Answer(content=answer.content, stop_reason=origin.stop_reason, usage=Usage())
+    judged = trip.judge(as_given)
+    return ("poor", judged.code) if isinstance(judged, Fault) else ("answered", "")
+
+
+def _maybe_wasted(handler: Handler, request: Request, fault: Fault) -> Waste:
+    return NOTHING if handler.target is None else Waste.of_call(fault, handler.target, request)
 
 
 def _abandon(task: asyncio.Task[object]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from worker.core.answer import Answer
+from worker.core.cost import Waste
 from worker.core.envelope import parse_payload
 from worker.core.events import AttemptMade, CallRefused, FaultUnknown
 from worker.core.fault import Fault, Kind, Vote, heard
@@ -304,6 +305,8 @@ class Executor:
         finally:
             self._gates.settle(passage, *said, retry_after_s=retry_after_s)
         row = trip.came_back(target, outcome, now - started, circuit=passage.state)
+        waste = Waste.of_call(outcome, target, request)
+        trip.waste += waste
         self._house.tell(
             AttemptMade(
                 job=trip.record.job,
@@ -318,6 +321,9 @@ class Executor:
                 billed=row.billed,
                 timer=row.timer,
                 request_id=row.request_id,
+                route=trip.record.route,
+                wasted_usd=round(waste.sure_usd, 9),
+                wasted_most_usd=round(waste.most_usd, 9),
             )
         )
         return outcome if isinstance(outcome, Answer) else None

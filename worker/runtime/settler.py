@@ -9,16 +9,18 @@ what is missing is sent (`settle_late`).
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 import orjson
 
 from worker.core.answer import Usage
+from worker.core.cost import Waste, cost_usd
 from worker.core.events import DeliverySkipped, JobSettled, StoreFailed
 from worker.core.fault import fingerprint, normalised
 from worker.core.job import Job
 from worker.core.ledger import Ending, Record, Stale, State, with_history
-from worker.core.result import Run, build, cost_usd, spent_by
+from worker.core.result import Run, build, served_by, spent_by
 from worker.core.retry import backoff_s
 from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
 from worker.core.upgrade import upgraded
@@ -70,6 +72,7 @@ class Settler:
         content = self._envelope(trip, ended)
         where = await self._stored(content)
         if where is None:
+            trip.waste += Waste.of_tokens(*spent_by(ended))
             ended = Dead(
                 reason="answer_too_large",
                 detail="the answer fits no record, and no payload bucket is configured",
@@ -115,9 +118,9 @@ class Settler:
             attempts_total=trip.attempts,
             deadline_at=trip.deadline_at,
             handler_ms=_ms(trip.handler_s),
-            requested=max((t.quality for t in trip.route.targets), default=0.0)
-            if trip.route
-            else 0.0,
+            parked_ms=_ms(trip.parked_s),
+            wasted=trip.wasted,
+            requested=trip.best,
         )
         return orjson.dumps(build(ended, trip.job, run))
 
@@ -230,6 +233,12 @@ class Settler:
         An answer is never dropped because its record cannot be written: the
         slot waits, and the heartbeat goes on.
         """
+        ending = replace(
+            ending,
+            parked_s=trip.parked_s,
+            wasted_usd=trip.wasted.sure_usd,
+            wasted_most_usd=trip.wasted.most_usd,
+        )
         tried = 0
         while True:
             try:
@@ -260,9 +269,10 @@ class Settler:
     def _report(self, trip: Trip, settlement: Settlement, record: Record) -> None:
         at = self._house.at()
         answered = settlement if isinstance(settlement, Answered) else None
-        usage, target = Usage(), None
+        usage, target, served = Usage(), None, 0.0
         if not isinstance(settlement, Parked | Released):
             usage, target = spent_by(settlement)
+            served = served_by(settlement)
         called = trip.history[-1].target if trip.history else ""
         self._house.tell(
             JobSettled(
@@ -280,9 +290,15 @@ class Settler:
                 waited_ms=_ms(trip.started_at - record.sent_at),
                 worked_ms=_ms(at - trip.started_at),
                 model_ms=trip.model_ms,
+                parked_ms=_ms(trip.parked_s),
+                quality_requested=trip.best,
+                quality_served=served,
+                handler=settlement.handler if isinstance(settlement, Degraded) else "",
                 input_tokens=usage.input,
                 output_tokens=usage.output,
                 cost_usd=cost_usd(usage, target) if target else 0.0,
+                wasted_usd=round(trip.wasted.sure_usd, 9),
+                wasted_most_usd=round(trip.wasted.most_usd, 9),
                 blocked=answered.answer.blocked if answered else False,
                 fingerprint=record.fingerprint,
             )

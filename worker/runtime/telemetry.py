@@ -145,7 +145,7 @@ class Telemetry:
                 found = read()
                 labelled = found if isinstance(found, Mapping) else {"": found}
                 for label, value in labelled.items():
-                    self._metrics.add(Measurement(name, value, label))
+                    self._metrics.add(Measurement(name, value, (label,) if label else ()))
             if lost:
                 self._metrics.add(Measurement("TelemetryLost", lost))
             self._flush(self._metrics.take(), self._at())

@@ -4,9 +4,11 @@ The executor fills it in, the settler reads it: it turns into the history of the
 ledger, the result envelope, and the canonical line of the log.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
+from worker.core.cost import NOTHING, Waste
 from worker.core.fault import Billed, Fault
 from worker.core.geo import lies_within
 from worker.core.job import Job, Request
@@ -33,6 +35,7 @@ class Trip:
         ran: Whether work on it began: an outcome then clears it of earlier crashes.
         request: What is asked, once it is here.
         handler_s: Waited for degraded handlers, in seconds.
+        waste: What this run paid for nothing.
         payload_bytes: Held for a payload that was fetched.
         refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
     """
@@ -51,6 +54,7 @@ class Trip:
     ran: bool = False
     request: Request | None = field(default=None, repr=False)
     handler_s: float = 0.0
+    waste: Waste = NOTHING
     payload_bytes: int = 0
     refused: dict[str, float] = field(default_factory=dict)
 
@@ -65,10 +69,27 @@ class Trip:
         own = self.job.min_quality if self.job else 0.0
         return max(own, self.route.min_quality if self.route else 0.0)
 
-    def may_go_to(self, target: Target) -> bool:
-        """Whether the job and its route both allow all places of a target."""
+    @property
+    def best(self) -> float:
+        """The quality of the route's best target; 0 without a route."""
+        return max((t.quality for t in self.route.targets), default=0.0) if self.route else 0.0
+
+    @property
+    def parked_s(self) -> float:
+        """How long the job waited parked, over its life, until this run."""
+        record = self.record
+        waited_s = 0.0 if record.parked_at is None else self.started_at - record.parked_at
+        return record.parked_s + max(0.0, waited_s)
+
+    @property
+    def wasted(self) -> Waste:
+        """What was paid for nothing, over the job's life."""
+        return Waste(self.record.wasted_usd, self.record.wasted_most_usd) + self.waste
+
+    def allows(self, places: Collection[str]) -> bool:
+        """Whether the job and its route both allow that it is processed there."""
         borders = [setter.allow_geo for setter in (self.job, self.route) if setter is not None]
-        return all(allowed is None or lies_within(target.places, allowed) for allowed in borders)
+        return all(allowed is None or lies_within(places, allowed) for allowed in borders)
 
     def judge(self, answer: Answer) -> Answer | Fault:
         """The answer, or the fault that it is by the rules of the route."""
