@@ -1,7 +1,7 @@
 """Degraded handlers: whatever one of them does, a job loses that step and no more."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from worker.core.fault import Fault, Kind
 from worker.core.job import Job, Request
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route
-from worker.core.settlement import DegradedAnswer
+from worker.core.settlement import DegradedAnswer, Spent
 from worker.core.target import Target
 from worker.core.verdict import State
 from worker.ports import Handler
@@ -45,6 +45,19 @@ class Fake:
         self.asked.append(context)
         given: DegradedAnswer | None = self.does(job)
         return await given if asyncio.iscoroutine(given) else given
+
+
+class Raises(Mapping[str, Any]):
+    """A content block with code of its own."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(SECRET)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["text"])
+
+    def __len__(self) -> int:
+        return 1
 
 
 def says(text: str, **how: Any) -> Fake:
@@ -131,6 +144,36 @@ BAD: dict[str, tuple[Callable[[], Fake], str, str]] = {
         lambda: Fake(lambda _: DegradedAnswer(content=({"text": object()},))),
         "failed",
         "content is no JSON",
+    ),
+    "gives a number as a text": (
+        lambda: Fake(lambda _: DegradedAnswer(content=({"text": 5},))),
+        "failed",
+        "a text is no string",
+    ),
+    "loses what no JSON holds": (
+        lambda: says("first", loses=("\ud800",)),
+        "failed",
+        "loses is no list of words",
+    ),
+    "loses more than a record holds": (
+        lambda: says("first", loses=("x" * 400_000,)),
+        "failed",
+        "loses is no list of words",
+    ),
+    "spent nobody's tokens": (
+        lambda: Fake(
+            lambda _: replace(
+                DegradedAnswer.saying("first"),
+                spent=Spent(usage=None, target=None),  # type: ignore[arg-type]
+            )
+        ),
+        "failed",
+        "spent is no Spent",
+    ),
+    "gives what raises when it is looked at": (
+        lambda: Fake(lambda _: DegradedAnswer(content=(Raises(),))),
+        "failed",
+        "KeyError",
     ),
     "has none": (lambda: Fake(lambda _: None), "declined", ""),
     "gives too little": (lambda: says("first", quality=0.1), "below_quality", ""),

@@ -162,7 +162,10 @@ class Degrader:
             own = bound_s >= limit_s
             self._settle(breaker, permit, Outcome.HUNG if own else Outcome.IGNORED)
             return _Given(outcome="late", waste=_maybe_wasted(handler, trip.request, LATE))
-        given = _judged(task, handler, trip, trip.request)
+        try:
+            given = _judged(task, handler, trip, trip.request)
+        except Exception as error:  # noqa: BLE001 - what was given may have code of its own
+            given = _Given(outcome="failed", error=type(error).__name__)
         failed = given.outcome == "failed"
         self._settle(breaker, permit, Outcome.FAILURE if failed else Outcome.SUCCESS)
         return given
