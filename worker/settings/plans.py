@@ -8,7 +8,7 @@ with every target failing as late as it may.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, product
 from typing import Final
 
 from worker.core.degrade import HandlerSpec
@@ -46,6 +46,7 @@ def findings(plans: Plans) -> Iterator[Problem]:
         handlers = [plans.handlers[handler] for handler in route.degraded]
         yield from _handlers_are_good_enough(name, route, handlers)
         yield from _handlers_are_inside(name, route, handlers)
+    yield from _every_summary_has_its_own_quota(plans)
     yield from _every_target_is_in_a_route(plans)
 
 
@@ -73,6 +74,12 @@ def quota_of(target: Target) -> tuple[str, ...]:
     if target.bucket:
         return (target.bucket,)
     return (target.region, target.model, *(("reserved",) if target.tier == "reserved" else ()))
+
+
+def _is_apart(target: Target, other: Target) -> bool:
+    """Whether neither draws on the other's quota, whatever buckets the settings name."""
+    own = [quota_of(replace(t, bucket="")) for t in (target, other)]
+    return quota_of(target) != quota_of(other) and own[0] != own[1]
 
 
 def _of(route: Route) -> tuple[str, str]:
@@ -256,6 +263,23 @@ def _handlers_are_inside(
             advice="No job would ever get its answer. Give the handler a target whose places are "
             "allowed, or leave the handler out.",
         )
+
+
+def _every_summary_has_its_own_quota(plans: Plans) -> Iterator[Problem]:
+    summaries = [(h.name, h.target) for h in plans.handlers.values() if h.target]
+    for (handler, asked), route in product(summaries, plans.routes.values()):
+        if shared := [t.name for t in route.targets if not _is_apart(asked, t)]:
+            yield Problem(
+                wrong=f"the degraded handler `{handler}` draws on the quota of route "
+                f"`{route.name}`.",
+                facts=(
+                    (variable("degraded", handler, "target"), asked.name),
+                    ("draw on one quota", ", ".join((asked.name, *shared))),
+                ),
+                advice="Its calls would go past the circuit and the pace of a target of that "
+                "route, to a service that is down or throttles. Give the summary's target "
+                "another model, profile or Region, and a `bucket` of its own if it has one.",
+            )
 
 
 def _every_target_is_in_a_route(plans: Plans) -> Iterator[Problem]:
