@@ -322,6 +322,41 @@ def test_a_target_is_tried_again_only_where_no_other_is_left() -> None:
     assert decision == call(B, wait_s=0.1, spends=1.0)
 
 
+@pytest.mark.parametrize(
+    ("quotas", "why"),
+    [
+        ({}, "circuit_open"),
+        ({"a": Kind.THROTTLED, "b": Kind.THROTTLED}, "throttled"),
+        ({"a": Kind.EXHAUSTED, "b": Kind.EXHAUSTED}, "exhausted"),
+        ({"a": Kind.EXHAUSTED, "b": Kind.THROTTLED}, "throttled"),
+        ({"b": Kind.THROTTLED}, "throttled"),
+        ({"b": Kind.EXHAUSTED}, "exhausted"),
+    ],
+)
+@pytest.mark.parametrize("on_open", ["park", "fail", "degrade"])
+def test_a_refused_job_is_told_the_mildest_reason_of_all_its_targets(
+    quotas: Mapping[str, Kind], why: str, on_open: str
+) -> None:
+    route = replace(TWO, on_open=on_open, degraded=("cache",))
+
+    decision = plan(route, Seen(), roll=0.5, refusals=REFUSED, quotas=quotas)
+
+    match decision:
+        case Park(why=told) | Degrade(why=told) | Discard(reason=told):
+            assert told == why
+        case _:
+            raise AssertionError(decision)
+
+
+def test_only_a_target_that_may_serve_the_job_has_a_say_in_the_reason() -> None:
+    decision = plan(
+        TWO, Seen(min_quality=0.9), roll=0.5, refusals=REFUSED, quotas={"b": Kind.THROTTLED}
+    )
+
+    assert isinstance(decision, Park)
+    assert decision.why == "circuit_open"
+
+
 SAME_QUOTA = Route(
     name="quota",
     targets=(replace(A, bucket="shared"), replace(B, bucket="shared"), replace(C, bucket="other")),

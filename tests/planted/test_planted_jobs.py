@@ -171,6 +171,13 @@ BUGS: Final = (
         "return worthy",
     ),
     Bug(
+        "one open circuit hides a quota",
+        "plan",
+        "test_plan.py",
+        "for why in (Kind.THROTTLED, Kind.EXHAUSTED, CIRCUIT_OPEN)",
+        "for why in (CIRCUIT_OPEN, Kind.THROTTLED, Kind.EXHAUSTED)",
+    ),
+    Bug(
         "targets without a bucket share one",
         "plan",
         "test_plan.py",

@@ -29,7 +29,8 @@ class Context:
     Attributes:
         job: What the job is called.
         request: What is asked, fetched if the job named a payload.
-        reason: Why no model answers: `circuit_open`, or the kind of the last fault.
+        reason: Why no model answers: `circuit_open`, or the kind of the last fault, or of the
+            one that a call would come to (`throttled`, `exhausted`).
         circuit_open: Whether no target of the route admits anything now.
         left_s: How long the handler may take, in seconds; then it is no longer waited for.
         canary: Whether this is practice: the job has its answer, and this one is dropped.

@@ -16,6 +16,7 @@ from worker.core.retry import backoff_s
 from worker.core.route import Action, Route
 from worker.core.target import Target
 
+CIRCUIT_OPEN: Final = "circuit_open"
 REPAIRS: Final = 1  # further calls at the same target after a poor answer
 
 
@@ -112,6 +113,7 @@ def plan(
     roll: float,
     budget: float = float("inf"),
     refusals: Mapping[str, float] = MappingProxyType({}),
+    quotas: Mapping[str, Kind] = MappingProxyType({}),
     suspects: frozenset[str] = frozenset(),
 ) -> Decision:
     """Decide the next step of one job.
@@ -123,6 +125,8 @@ def plan(
         budget: Tokens in the retry budget.
         refusals: Targets that admit nothing now, each with the seconds after
             which it is worth asking again.
+        quotas: Those of them that no circuit holds back, but their quota alone: what a
+            call would come to.
         suspects: Targets that failed so often in a row that a call which just failed
             there is not worth another one.
     """
@@ -147,7 +151,14 @@ def plan(
     if admitted:
         return Discard(reason="expired")  # what is left is too short for any of them
     soonest = min(refusals[t.name] for t in worthy)
-    return _wait(route, seen, roll, at_least_s=soonest, why="circuit_open")
+    why = _why_refused(worthy, quotas)
+    return _wait(route, seen, roll, at_least_s=soonest, why=why)
+
+
+def _why_refused(worthy: list[Target], quotas: Mapping[str, Kind]) -> str:
+    """The mildest reason of all targets: by that one the job would be served first."""
+    found = {quotas.get(target.name, CIRCUIT_OPEN) for target in worthy}
+    return next(why for why in (Kind.THROTTLED, Kind.EXHAUSTED, CIRCUIT_OPEN) if why in found)
 
 
 def _after_fault(

@@ -54,7 +54,10 @@ _QUALITIES: Final = _object(
 _DEGRADED: Final = _object(
     "What stands in for a model's answer, and why; null unless `status` is `degraded`.",
     null=True,
-    reason=_said(_TEXT, "`circuit_open`, or the kind of the last fault."),
+    reason=_said(
+        _TEXT,
+        "`circuit_open`, or the kind of the last fault, or of the one that a call would come to.",
+    ),
     cause=_said(_TEXT, 'The code of the last fault; "" if nothing was called.'),
     handler=_said(_TEXT, "The handler that gave it, by its name in the settings."),
     loses={

@@ -9,15 +9,18 @@ job goes next in `core/plan.py`, who may claim in `core/ledger.py`.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, assert_never
 
 from worker.core.answer import Answer
+from worker.core.breaker import Refusal
 from worker.core.envelope import parse_payload
 from worker.core.events import AttemptMade, CallRefused, FaultUnknown
 from worker.core.fault import Fault, Kind, Vote, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
+from worker.core.pacer import REFUSED_FOR
 from worker.core.plan import Call, Degrade, Discard, Park, Release, plan
 from worker.core.retry import RetryBudget, backoff_s
 from worker.core.route import Route
@@ -189,13 +192,15 @@ class Executor:
         house = self._house
         while True:
             budget = self._budget(route)
-            refusals = self._refusals(trip, route)
+            now, refused = asyncio.get_running_loop().time(), self._refused(trip, route)
+            refusals = {name: one.until - now for name, one in refused.items()}
             decision = plan(
                 route,
                 trip.seen(house.at()),
                 roll=house.roll(),
                 budget=budget.tokens,
                 refusals=refusals,
+                quotas=_quotas(refused),
                 suspects=self._gates.suspects(route),
             )
             match decision:
@@ -226,10 +231,10 @@ class Executor:
             budget = self._budgets[route.name] = RetryBudget(route.retry)
         return budget
 
-    def _refusals(self, trip: Trip, route: Route) -> dict[str, float]:
+    def _refused(self, trip: Trip, route: Route) -> dict[str, Refusal]:
         """The targets that admit nothing now, and those that just refused this very job."""
         now = asyncio.get_running_loop().time()
-        just = {name: until - now for name, until in trip.refused.items() if until > now}
+        just = {name: one for name, one in trip.refused.items() if one.until > now}
         return just | self._gates.refusals(route)
 
     async def _attempt(
@@ -245,7 +250,8 @@ class Executor:
         except Refused as no:
             budget.give_back(call.spends)
             now = asyncio.get_running_loop().time()
-            trip.refused[call.target.name] = max(no.refusal.until, now + REFUSED_S)
+            until = max(no.refusal.until, now + REFUSED_S)
+            trip.refused[call.target.name] = Refusal(no.refusal.why, until)
             self._house.tell(
                 CallRefused(
                     job=trip.record.job,
@@ -333,6 +339,11 @@ class Executor:
             return Dead(reason=reason)
         fault = trip.tried[-1][1]
         return Dead(reason=reason, detail=fault.message, code=fault.code)
+
+
+def _quotas(refused: Mapping[str, Refusal]) -> dict[str, Kind]:
+    """Those of the refused that nothing but their quota keeps back."""
+    return {n: REFUSED_FOR[one.why] for n, one in refused.items() if one.why in REFUSED_FOR}
 
 
 def _where(wrong: Malformed) -> str:

@@ -7,6 +7,7 @@ ledger, the result envelope, and the canonical line of the log.
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
+from worker.core.breaker import Refusal
 from worker.core.fault import Billed, Fault
 from worker.core.geo import lies_within
 from worker.core.job import Job, Request
@@ -51,7 +52,7 @@ class Trip:
     request: Request | None = field(default=None, repr=False)
     handler_s: float = 0.0
     payload_bytes: int = 0
-    refused: dict[str, float] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
 
     @property
     def floor(self) -> float:
