@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from worker.core.fault import Fault
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
 from worker.core.settlement import DegradedAnswer, Spent
@@ -88,6 +89,18 @@ class HandlerSpec:
     def best(self) -> float:
         """The best quality that an answer of it can have."""
         return min(self.terms.quality, self.target.quality if self.target else 1.0)
+
+
+class ThrottledError(Exception):
+    """The call of a handler was throttled: its bucket is to hear of it, and no breaker is.
+
+    Attributes:
+        fault: What the call came to.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.kind)
+        self.fault = fault
 
 
 def breaker_policy(limit_s: float) -> BreakerPolicy:

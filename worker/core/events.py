@@ -198,13 +198,17 @@ class BreakersBlind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerAsked:
-    """A degraded handler was asked, by a job that needed it or in practice (`canary`)."""
+    """A degraded handler was asked, by a job that needed it or in practice (`canary`).
+
+    Of one that asks a model, `outcome` may be `paced` (its quota had no turn for it in time) or
+    `throttled` too.
+    """
 
     name: ClassVar = "handler.asked"
 
     job: str
     handler: str
-    outcome: str  # answered, declined, below_quality, outside_geo, failed, late, refused
+    outcome: str  # answered, declined, below_quality, outside_geo, failed, late, refused, ...
     canary: bool
     duration_ms: int
     error: str = ""  # an exception's class, or what is wrong with the answer; never its text

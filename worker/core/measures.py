@@ -153,7 +153,7 @@ def _stood_in(
         found.append(Measurement("HandlerAnswers", 1, handler))
     if event.outcome in ("failed", "late"):
         found.append(Measurement("HandlerErrors", 1, handler))
-    elif event.outcome not in ("refused", "outside_geo"):
+    elif event.outcome in ("answered", "declined", "below_quality"):
         found.append(Measurement("HandlerLatency", event.duration_ms, handler))
     return tuple(found)
 

@@ -15,16 +15,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from worker.core.breaker import Breaker, Permit, Refusal
-from worker.core.degrade import Context, breaker_policy, notice_of, sound
-from worker.core.events import HandlerAsked, HandlerMoved, HandlerUntaught
+from worker.core.degrade import Context, ThrottledError, notice_of, sound
+from worker.core.events import HandlerAsked, HandlerUntaught
+from worker.core.fault import Fault
 from worker.core.job import Job
 from worker.core.plan import Degrade
 from worker.core.route import Route
 from worker.core.settlement import Answered, Degraded, DegradedAnswer
 from worker.core.window import Outcome
 from worker.ports import Handler, Learner
+from worker.runtime.handler_gates import HandlerGates
 from worker.runtime.house import House
+from worker.runtime.paces import Paces
 from worker.runtime.trip import Trip
 
 LEARNING_MAX: Final = 32
@@ -35,10 +37,10 @@ CANARY: Final = "canary"
 class Degrader:
     """The degraded handlers of one process."""
 
-    def __init__(self, house: House, *, stop: asyncio.Event) -> None:
+    def __init__(self, house: House, paces: Paces, *, stop: asyncio.Event) -> None:
         self._house = house
         self._stop = stop
-        self._breakers: dict[str, Breaker] = {}
+        self._gates = HandlerGates(house, paces)
         self._learning: set[asyncio.Task[None]] = set()
         self._canaries: set[asyncio.Task[None]] = set()
 
@@ -103,20 +105,15 @@ class Degrader:
                 )
             )
 
-        if handler.terms.quality < trip.floor and not canary:
-            tell("below_quality")
-            return None
-        if handler.target is not None and not trip.may_go_to(handler.target):
-            tell("outside_geo")
-            return None
-        breaker = self._breaker(name, handler)
-        permit = breaker.admit(started)
-        self._tell_moves(breaker)
-        if isinstance(permit, Refusal):
-            tell("refused")
-            return None
         limit_s = handler.terms.limit_s
         bound_s = limit_s if left_s is None else min(limit_s, left_s)
+        leave = _unfit(handler, trip, canary=canary) or await self._gates.enter(
+            name, handler, within_s=0.0 if canary else bound_s / 2
+        )
+        if isinstance(leave, str):
+            tell(leave)
+            return None
+        bound_s -= leave.waited_s
         context = Context(
             job=trip.record.job,
             request=trip.request,
@@ -130,17 +127,22 @@ class Degrader:
             done, _ = await asyncio.wait({task}, timeout=bound_s)
         except asyncio.CancelledError:
             _abandon(task)
-            self._settle(breaker, permit, Outcome.IGNORED)
+            self._gates.settle(leave, Outcome.IGNORED)
             raise
         if not done:
             _abandon(task)
-            # That the job had less time than the limit says nothing about the handler.
+            # That the job had less time than the limit, or waited for its turn, says nothing
+            # about the handler.
             own = bound_s >= limit_s
-            self._settle(breaker, permit, Outcome.HUNG if own else Outcome.IGNORED)
+            self._gates.settle(leave, Outcome.HUNG if own else Outcome.IGNORED)
             tell("late")
             return None
+        if (fault := _throttled(task)) is not None:
+            self._gates.throttled(leave, fault)
+            tell("throttled")
+            return None
         answer, wrong = _outcome(task, handler)
-        self._settle(breaker, permit, Outcome.FAILURE if wrong else Outcome.SUCCESS)
+        self._gates.settle(leave, Outcome.FAILURE if wrong else Outcome.SUCCESS)
         if wrong:
             tell("failed", wrong)
         elif answer is None:
@@ -200,32 +202,23 @@ class Degrader:
         among.add(task)
         task.add_done_callback(among.discard)
 
-    def _breaker(self, name: str, handler: Handler) -> Breaker:
-        breaker = self._breakers.get(name)
-        if breaker is None:
-            rules = self._house.rules
-            breaker = self._breakers[name] = Breaker(
-                name,
-                breaker_policy(handler.terms.limit_s),
-                slots=rules.slots,
-                salt=rules.worker,
-                now=asyncio.get_running_loop().time(),
-            )
-        return breaker
 
-    def _settle(self, breaker: Breaker, permit: Permit, outcome: Outcome) -> None:
-        breaker.settle(permit, outcome, asyncio.get_running_loop().time())
-        self._tell_moves(breaker)
-
-    def _tell_moves(self, breaker: Breaker) -> None:
-        for move in breaker.take_moves():
-            self._house.tell(
-                HandlerMoved(handler=breaker.name, old=move.old, new=move.new, why=move.why)
-            )
+def _unfit(handler: Handler, trip: Trip, *, canary: bool) -> str:
+    """Why the job is not for the handler, "" if it is."""
+    if handler.terms.quality < trip.floor and not canary:
+        return "below_quality"
+    if handler.target is not None and not trip.may_go_to(handler.target):
+        return "outside_geo"
+    return ""
 
 
 async def _called(handler: Handler, job: Job, context: Context) -> object:
     return await handler.does.answer(job, context)
+
+
+def _throttled(task: asyncio.Task[object]) -> Fault | None:
+    error = None if task.cancelled() else task.exception()
+    return error.fault if isinstance(error, ThrottledError) else None
 
 
 def _outcome(task: asyncio.Task[object], handler: Handler) -> tuple[DegradedAnswer | None, str]:
