@@ -168,7 +168,7 @@ async def serve(
                     name for target in targets for name in (target.name, endpoint_of(target))
                 ),
                 handlers=frozenset(spec.name for spec in settings.all_handlers()),
-                buckets=frozenset(map(bucket_of, targets)),
+                buckets=frozenset(map(bucket_of, (*targets, *helpers))),
             ),
             flush=flusher(
                 _write_line,

@@ -464,7 +464,7 @@ def test_a_handler_that_answered_is_no_error_and_one_that_failed_has_no_latency(
         "HandlerCanaries": (1, "faq"),
         "HandlerErrors": (1, "faq"),
     }
-    for outcome in ("refused", "outside_geo"):
+    for outcome in ("refused", "outside_geo", "paced", "throttled"):
         assert told(replace(ASKED, outcome=outcome)) == {"HandlerCalls": (1, "faq")}
 
 

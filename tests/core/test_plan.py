@@ -323,6 +323,84 @@ def test_a_target_is_tried_again_only_where_no_other_is_left() -> None:
     assert decision == call(B, wait_s=0.1, spends=1.0)
 
 
+@pytest.mark.parametrize(
+    ("quotas", "why"),
+    [
+        ({}, "circuit_open"),
+        ({"a": Kind.THROTTLED, "b": Kind.THROTTLED}, "throttled"),
+        ({"a": Kind.EXHAUSTED, "b": Kind.EXHAUSTED}, "exhausted"),
+        ({"a": Kind.EXHAUSTED, "b": Kind.THROTTLED}, "throttled"),
+        ({"b": Kind.THROTTLED}, "throttled"),
+        ({"b": Kind.EXHAUSTED}, "exhausted"),
+    ],
+)
+@pytest.mark.parametrize("on_open", ["park", "fail", "degrade"])
+def test_a_refused_job_is_told_the_mildest_reason_of_all_its_targets(
+    quotas: Mapping[str, Kind], why: str, on_open: str
+) -> None:
+    route = replace(TWO, on_open=on_open, degraded=("cache",))
+
+    decision = plan(route, Seen(), roll=0.5, refusals=REFUSED, quotas=quotas)
+
+    match decision:
+        case Park(why=told) | Degrade(why=told) | Discard(reason=told):
+            assert told == why
+        case _:
+            raise AssertionError(decision)
+
+
+def test_only_a_target_that_may_serve_the_job_has_a_say_in_the_reason() -> None:
+    decision = plan(
+        TWO, Seen(min_quality=0.9), roll=0.5, refusals=REFUSED, quotas={"b": Kind.THROTTLED}
+    )
+
+    assert isinstance(decision, Park)
+    assert decision.why == "circuit_open"
+
+
+SAME_QUOTA = Route(
+    name="quota",
+    targets=(replace(A, bucket="shared"), replace(B, bucket="shared"), replace(C, bucket="other")),
+)
+
+
+@pytest.mark.parametrize("kind", [Kind.THROTTLED, Kind.EXHAUSTED])
+def test_after_a_throttle_no_other_target_of_the_same_quota_is_called(kind: Kind) -> None:
+    decision = decide(SAME_QUOTA, after(("a", kind)))
+
+    assert decision == call(SAME_QUOTA.targets[2], spends=0.5)
+
+
+def test_nor_after_a_further_fault_elsewhere() -> None:
+    tried = after(("a", Kind.THROTTLED), ("c", Kind.UNREACHABLE))
+
+    assert isinstance(decide(SAME_QUOTA, tried), Park)
+
+
+def test_where_all_share_a_quota_the_throttled_target_is_tried_again_after_a_backoff() -> None:
+    route = replace(SAME_QUOTA, targets=SAME_QUOTA.targets[:2])
+
+    decision = decide(route, after(("a", Kind.THROTTLED)))
+
+    assert decision == call(route.targets[0], wait_s=0.5, spends=1.0)
+
+
+def test_after_any_other_fault_the_quota_does_not_matter() -> None:
+    decision = decide(SAME_QUOTA, after(("a", Kind.UNAVAILABLE)))
+
+    assert decision == call(SAME_QUOTA.targets[1], spends=0.5)
+
+
+def test_no_time_is_kept_for_a_target_of_a_quota_that_is_used_up() -> None:
+    first, mate = replace(A, bucket="shared"), replace(B, bucket="shared", slow_s=20.0)
+    route = Route(name="quota", targets=(first, mate))
+
+    decision = decide(route, after(("a", Kind.THROTTLED), left_s=40.5))
+
+    assert isinstance(decision, Call)
+    assert decision.bound_s == 40.0, "all that is left after the backoff"
+
+
 def test_a_target_that_closed_meanwhile_is_not_called_again() -> None:
     decision = decide(ONE, after(("a", Kind.UNAVAILABLE)), refusals={"a": 10.0})
 
@@ -794,6 +872,7 @@ TARGETS = st.builds(
     quality=st.sampled_from([0.0, 0.5, 1.0]),
     geo=st.sampled_from(["", "eu", "eu-west-1", "us", "global"]),
     context_tokens=st.sampled_from([0, 100, 200]),
+    bucket=st.sampled_from(["", "", "shared"]),
 )
 ROUTES = st.builds(
     lambda targets, shared, **more: Route(
@@ -832,6 +911,14 @@ def may_serve(target: Target, route: Route, seen: Seen) -> bool:
     limits = [limit for limit in (route.allow_geo, seen.allow_geo) if limit is not None]
     inside = all(ALLOWED_BY[target.geo] & limit for limit in limits)
     return inside and target.quality >= max(route.min_quality, seen.min_quality)
+
+
+def is_throttled_too(target: Target, route: Route, seen: Seen) -> bool:
+    """Whether the target is another one of a quota that was found used up in this delivery."""
+    if target.bucket == "" or any(name == target.name for name, _ in seen.tried):
+        return False
+    bad = [name for name, fault in seen.tried if fault.kind in (Kind.THROTTLED, Kind.EXHAUSTED)]
+    return any(t.name in bad and t.bucket == target.bucket for t in route.targets)
 
 
 @st.composite
@@ -881,6 +968,7 @@ def test_no_decision_breaks_a_limit(
             assert spends <= budget
             assert (spends == 0) == (not seen.tried)
             assert len(seen.tried) < route.retry.attempts
+            assert not is_throttled_too(target, route, seen)
         case Park(delay_s=delay_s):
             assert 0 < delay_s <= 900
             assert delay_s < left_s

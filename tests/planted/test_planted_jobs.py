@@ -164,6 +164,27 @@ BUGS: Final = (
         "again",
     ),
     Bug(
+        "after a throttle its bucket mates are called",
+        "plan",
+        "test_plan.py",
+        "return [t for t in worthy if t.bucket not in spent or t.name in tried]",
+        "return worthy",
+    ),
+    Bug(
+        "one open circuit hides a quota",
+        "plan",
+        "test_plan.py",
+        "for why in (Kind.THROTTLED, Kind.EXHAUSTED, CIRCUIT_OPEN)",
+        "for why in (CIRCUIT_OPEN, Kind.THROTTLED, Kind.EXHAUSTED)",
+    ),
+    Bug(
+        "targets without a bucket share one",
+        "plan",
+        "test_plan.py",
+        'if target.name in throttled} - {""}',
+        "if target.name in throttled}",
+    ),
+    Bug(
         "an answer that was rejected is given out",
         "accept",
         "test_accept.py",

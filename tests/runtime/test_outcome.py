@@ -152,7 +152,7 @@ def test_a_job_that_never_waited_was_parked_for_no_time() -> None:
             PAID,
         ),
         (ModelFaultError(HUNG), "failed", 0.0, 1.02),
-        (ModelFaultError(THROTTLED), "failed", 0.0, 0.0),
+        (ModelFaultError(THROTTLED), "throttled", 0.0, 0.0),
         (ValueError("x"), "failed", 0.0, 0.0),
         (None, "late", 0.0, 1.02),
     ],

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from worker.core.breaker import Permit
 from worker.core.events import BreakerMoved, CallRefused, JobSettled, PaceChanged
 from worker.core.fault import Fault, Kind
 from worker.core.pacer import Pace, PacePolicy
 from worker.core.route import Route
 from worker.core.target import Target
+from worker.core.window import Outcome
 from worker.runtime.supervisor import Drain
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import ModelCall, Reply, answer
@@ -83,6 +85,56 @@ def test_a_quota_of_the_day_that_is_used_up_quarantines_the_bucket_and_nothing_e
     assert worker.told.of(BreakerMoved) == [], "no word against its health"
     paces = [one.pace for one in worker.told.of(PaceChanged)]
     assert paces[:2] == [Pace.EXHAUSTED, Pace.PACED]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(kind=Kind.THROTTLED, code="T", http=429, retry_after_s=40.0), "throttled"),
+        (USED_UP, "exhausted"),
+    ],
+)
+def test_a_job_that_is_parked_for_its_quota_says_so_and_blames_no_circuit(
+    fault: Fault, reason: str
+) -> None:
+    other = Route(name="other", targets=(Target(name="model-b", model="o"),))
+    world = World(routes={"default": Route(name="default", targets=(A,)), "other": other})
+    calls = noting(world, fault, until_s=5.0)
+
+    async def main() -> list[JobSettled]:
+        worker = LivingWorker(world, "w", rules={"slots": 1})  # its lane is asked for the other
+        world.submit(id="first", prompt="Hello.")
+        while not worker.told.of(JobSettled):
+            await asyncio.sleep(0.1)
+        world.submit(id="second", prompt="Hello.")
+        await asyncio.sleep(20.0)
+        await worker.drain()
+        return [one for one in worker.told.of(JobSettled) if one.job == "second"]
+
+    told = in_virtual_time(main())
+
+    assert {(one.settlement, one.reason) for one in told} == {("parked", reason)}
+    assert len(calls) == 1, "it was not called for that"
+
+
+def test_a_target_whose_circuit_is_open_too_is_not_held_back_by_its_quota_alone() -> None:
+    world = world_with()
+
+    async def main() -> tuple[str, str]:
+        worker = LivingWorker(world, "w")
+        gates, now = worker.supervisor.gates, asyncio.get_running_loop().time()
+        route = world.routes["default"]
+        gates.paces.of["model-a"].exhausted(now, retry_after_s=900.0)
+        before = gates.refusals(route)["model-a"]
+        local = next(gate.local for gate in gates if gate.local.name == "model-a")
+        while isinstance(permit := local.admit(now), Permit):
+            local.settle(permit, Outcome.FAILURE, now)
+        after = gates.refusals(route)["model-a"]
+        assert after.until == before.until, "the longer one counts"
+        await worker.drain()
+        return before.why, after.why
+
+    assert in_virtual_time(main()) == ("exhausted", "open")
 
 
 def test_jobs_go_to_another_quota_meanwhile_and_not_to_a_target_of_the_same() -> None:

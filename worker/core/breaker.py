@@ -59,7 +59,8 @@ class Refusal(NamedTuple):
     """No leave. It holds a point in time, so that a long rest needs only one of it.
 
     Attributes:
-        why: A word of ours: `open`, `probing`, `resting`, `full`, `held`.
+        why: A word of ours: `open`, `probing`, `resting`, `full`, `held`; of a pacer
+            `paced`, `exhausted`.
         until: When it is worth asking again, on the clock of `now`.
     """
 

@@ -211,13 +211,18 @@ class BreakersBlind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerAsked:
-    """A degraded handler was asked, by a job that needed it or in practice (`canary`)."""
+    """A degraded handler was asked, by a job that needed it or in practice (`canary`).
+
+    Of one that asks a model, `outcome` may be `paced` (its quota had no turn for it in time) or
+    `throttled` too.
+    """
 
     name: ClassVar = "handler.asked"
 
     job: str
     handler: str
-    outcome: str  # answered, declined, below_quality, outside_geo, poor, failed, late, refused
+    # answered, declined, below_quality, outside_geo, poor, failed, late, refused, paced, throttled
+    outcome: str
     canary: bool
     duration_ms: int
     route: str = ""

@@ -161,7 +161,7 @@ def _stood_in(
         found.append(Measurement("HandlerAnswers", 1, by))
     if event.outcome in ("failed", "late"):
         found.append(Measurement("HandlerErrors", 1, by))
-    elif event.outcome not in ("refused", "outside_geo"):
+    elif event.outcome in ("answered", "declined", "below_quality", "poor"):
         found.append(Measurement("HandlerLatency", event.duration_ms, by))
     return tuple(found)
 

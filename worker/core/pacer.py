@@ -29,12 +29,15 @@ Times are seconds on one monotonic clock, and `now` never runs backwards.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, inf
+from types import MappingProxyType
 from typing import Final
 
 from worker.core.breaker import Refusal, draw
+from worker.core.fault import Kind
 from worker.core.window import NEVER
 
 AHEAD_S: Final = 3.0  # jobs are taken so long before their turn: a receive takes its time
@@ -61,6 +64,12 @@ class Pace(StrEnum):
     FREE = "free"
     PACED = "paced"
     EXHAUSTED = "exhausted"
+
+
+# What a call would come to that a pacer refuses, by the refusal's `why`.
+REFUSED_FOR: Final[Mapping[str, Kind]] = MappingProxyType(
+    {Pace.PACED: Kind.THROTTLED, Pace.EXHAUSTED: Kind.EXHAUSTED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

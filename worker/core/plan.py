@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from worker.core.fault import Again, Ending, Fault, Kind
+from worker.core.fault import Again, Ending, Fault, Kind, Vote
 from worker.core.geo import lies_within
 from worker.core.retry import backoff_s
 from worker.core.route import Action, Route
 from worker.core.target import Target
 
+CIRCUIT_OPEN: Final = "circuit_open"
 REPAIRS: Final = 1  # further calls at the same target after a poor answer
 
 
@@ -98,6 +99,7 @@ HEARD_LATE_S: Final = 7.0
 _WISHES: Final[Mapping[Action | None, str]] = MappingProxyType(
     {Action.DEGRADE: "degrade", Action.PARK: "park"}
 )
+_OF_QUOTA: Final = frozenset({Vote.THROTTLE, Vote.EXHAUST})
 # After these the wait is not ours to choose: a quota or a setting has to change first.
 LONG_PARK_S: Final[Mapping[Kind, float]] = MappingProxyType(
     {Kind.EXHAUSTED: 600.0, Kind.MISCONFIGURED: 120.0}
@@ -111,6 +113,7 @@ def plan(
     roll: float,
     budget: float = float("inf"),
     refusals: Mapping[str, float] = MappingProxyType({}),
+    quotas: Mapping[str, Kind] = MappingProxyType({}),
     suspects: frozenset[str] = frozenset(),
 ) -> Decision:
     """Decide the next step of one job.
@@ -122,6 +125,8 @@ def plan(
         budget: Tokens in the retry budget.
         refusals: Targets that admit nothing now, each with the seconds after
             which it is worth asking again.
+        quotas: Those of them that no circuit holds back, but their quota alone: what a
+            call would come to.
         suspects: Targets that failed so often in a row that a call which just failed
             there is not worth another one.
     """
@@ -146,7 +151,14 @@ def plan(
     if admitted:
         return Discard(reason="expired")  # what is left is too short for any of them
     soonest = min(refusals[t.name] for t in worthy)
-    return _wait(route, seen, roll, at_least_s=soonest, why="circuit_open")
+    why = _why_refused(worthy, quotas)
+    return _wait(route, seen, roll, at_least_s=soonest, why=why)
+
+
+def _why_refused(worthy: list[Target], quotas: Mapping[str, Kind]) -> str:
+    """The mildest reason of all targets: by that one the job would be served first."""
+    found = {quotas.get(target.name, CIRCUIT_OPEN) for target in worthy}
+    return next(why for why in (Kind.THROTTLED, Kind.EXHAUSTED, CIRCUIT_OPEN) if why in found)
 
 
 def _never(route: Route, seen: Seen) -> Degrade | Discard:
@@ -178,7 +190,7 @@ def _after_fault(
     if reaction.wears_out and seen.attempts >= route.retry.attempts_max:
         return Discard(reason="attempts_exhausted")
     if len(seen.tried) < route.retry.attempts:
-        open_now = [t for t in worthy if t.name not in refusals]
+        open_now = [t for t in _with_quota(route, seen, worthy) if t.name not in refusals]
         hopeful = [t for t in open_now if t.name not in suspects]
         call = _next_call(route, seen, open_now, hopeful, roll=roll, budget=budget)
         if call is not None:
@@ -197,6 +209,17 @@ def _after_fault(
         # while nothing is admitted: a wake costs nothing, so its delay need not grow.
         seen = replace(seen, parks=0)
     return _wait(route, seen, roll, at_least_s=at_least_s, why=fault.kind)
+
+
+def _with_quota(route: Route, seen: Seen, worthy: list[Target]) -> list[Target]:
+    """Those of which no bucket mate was throttled in this delivery: one quota serves them all.
+
+    Who was called stays: whether it is worth another call is asked elsewhere.
+    """
+    throttled = {name for name, fault in seen.tried if fault.reaction.vote in _OF_QUOTA}
+    spent = {target.bucket for target in route.targets if target.name in throttled} - {""}
+    tried = {name for name, _ in seen.tried}
+    return [t for t in worthy if t.bucket not in spent or t.name in tried]
 
 
 def _next_call(

@@ -56,7 +56,9 @@ _DEGRADED: Final = _object(
     "What stands in for a model's answer, and why; null unless `status` is `degraded`.",
     null=True,
     reason=_said(
-        _TEXT, "`circuit_open`, the kind of the last fault, `below_quality` or `outside_geo`."
+        _TEXT,
+        "`circuit_open`, the kind of the last fault or of the one that a call would come to, "
+        "`below_quality` or `outside_geo`.",
     ),
     cause=_said(_TEXT, 'The code of the last fault; "" if nothing was called.'),
     handler=_said(_TEXT, "The handler that gave it, by its name in the settings."),

@@ -76,7 +76,8 @@ class Degraded:
     """A handler answered in the model's place, because of `why`.
 
     Attributes:
-        why: `circuit_open`, the kind of the last fault, `below_quality` or `outside_geo`.
+        why: `circuit_open`, the kind of the last fault or of the one that a call would come to,
+            `below_quality` or `outside_geo`.
         code: The last fault's code, "" if nothing was called.
         notice: What an end user is told of it.
         will_upgrade: Whether a model's answer is to replace it later.

@@ -2,7 +2,8 @@
 
 One call, with a cap on its tokens and an instruction to be brief, to a target that no
 route names: the circuits of the routes neither see it nor stand before it, and the
-handler's own breaker does. A cut answer serves, for it says that it is short; one that
+handler's own breaker does. It keeps the pace of its quota bucket (`runtime/degrader.py`
+asks), and a throttle slows that. A cut answer serves, for it says that it is short; one that
 is blocked, or asks for a tool, does not.
 """
 
@@ -20,7 +21,7 @@ from worker.ports import Model
 
 BRIEF: Final = "Answer as briefly as you can, in a few plain sentences."
 SERVES: Final = WHOLE | {"max_tokens"}
-# Faults that say nothing against the target: it has no answer for this job.
+# Faults that say nothing against the target: it has no answer for this job, or not now.
 OWN: Final = frozenset({Kind.REJECTED, Kind.TOO_LONG})
 
 

@@ -17,10 +17,9 @@ from functools import partial
 from typing import Final
 
 from worker.core.answer import Answer, Usage
-from worker.core.breaker import Breaker, Permit, Refusal
 from worker.core.cost import NOTHING, Waste, cost_usd
-from worker.core.degrade import Context, ModelFaultError, breaker_policy, notice_of, sound
-from worker.core.events import HandlerAsked, HandlerMoved, HandlerUntaught
+from worker.core.degrade import Context, ModelFaultError, notice_of, sound
+from worker.core.events import HandlerAsked, HandlerUntaught
 from worker.core.fault import Billed, Fault, Kind
 from worker.core.job import Job, Request
 from worker.core.plan import Degrade
@@ -29,13 +28,16 @@ from worker.core.settlement import Answered, Degraded, DegradedAnswer, Spent
 from worker.core.upgrade import promised
 from worker.core.window import Outcome
 from worker.ports import Handler, Learner
+from worker.runtime.handler_gates import HandlerGates
 from worker.runtime.house import House
+from worker.runtime.paces import Paces
 from worker.runtime.trip import Trip
 
 LEARNING_MAX: Final = 32
 CANARIES_MAX: Final = 2
 CLOSE_S: Final = 2.0  # for what runs beside the jobs to hear that the worker leaves
 CANARY: Final = "canary"
+OF_QUOTA: Final = frozenset({Kind.THROTTLED, Kind.EXHAUSTED})
 # What a handler's own call comes to that is no longer waited for.
 LATE: Final = Fault(kind=Kind.TIMED_OUT, code="late", billed=Billed.MAYBE)
 
@@ -43,10 +45,10 @@ LATE: Final = Fault(kind=Kind.TIMED_OUT, code="late", billed=Billed.MAYBE)
 class Degrader:
     """The degraded handlers of one process."""
 
-    def __init__(self, house: House, *, stop: asyncio.Event) -> None:
+    def __init__(self, house: House, paces: Paces, *, stop: asyncio.Event) -> None:
         self._house = house
         self._stop = stop
-        self._breakers: dict[str, Breaker] = {}
+        self._gates = HandlerGates(house, paces)
         self._learning: set[asyncio.Task[None]] = set()
         self._canaries: set[asyncio.Task[None]] = set()
 
@@ -131,17 +133,14 @@ class Degrader:
         assert trip.request is not None, "what is degraded was read"
         handler, loop = self._house.handlers[name], asyncio.get_running_loop()
         canary = reason == CANARY
-        if handler.terms.quality < trip.floor and not canary:
-            return _Given(outcome="below_quality")
-        if handler.target is not None and not trip.allows(handler.target.places):
-            return _Given(outcome="outside_geo")
-        breaker = self._breaker(name, handler)
-        permit = breaker.admit(loop.time())
-        self._tell_moves(breaker)
-        if isinstance(permit, Refusal):
-            return _Given(outcome="refused")
         limit_s = handler.terms.limit_s
         bound_s = limit_s if left_s is None else min(limit_s, left_s)
+        leave = _unfit(handler, trip, canary=canary) or await self._gates.enter(
+            name, handler, within_s=0.0 if canary else bound_s / 2
+        )
+        if isinstance(leave, str):
+            return _Given(outcome=leave)
+        bound_s -= leave.waited_s
         context = Context(
             job=trip.record.job,
             request=trip.request,
@@ -155,20 +154,25 @@ class Degrader:
             done, _ = await asyncio.wait({task}, timeout=bound_s)
         except asyncio.CancelledError:
             _abandon(task)
-            self._settle(breaker, permit, Outcome.IGNORED)
+            self._gates.settle(leave, Outcome.IGNORED)
             raise
         if not done:
             _abandon(task)
-            # That the job had less time than the limit says nothing about the handler.
+            # That the job had less time than the limit, or waited for its turn, says nothing
+            # about the handler.
             own = bound_s >= limit_s
-            self._settle(breaker, permit, Outcome.HUNG if own else Outcome.IGNORED)
+            self._gates.settle(leave, Outcome.HUNG if own else Outcome.IGNORED)
             return _Given(outcome="late", waste=_maybe_wasted(handler, trip.request, LATE))
+        if (fault := _fault_of(task)) is not None and fault.kind in OF_QUOTA:
+            self._gates.throttled(leave, fault)
+            waste = _maybe_wasted(handler, trip.request, fault)
+            return _Given(outcome="throttled", error=fault.code, waste=waste)
         try:
             given = _judged(task, handler, trip, trip.request)
         except Exception as error:  # noqa: BLE001 - what was given may have code of its own
             given = _Given(outcome="failed", error=type(error).__name__)
         failed = given.outcome == "failed"
-        self._settle(breaker, permit, Outcome.FAILURE if failed else Outcome.SUCCESS)
+        self._gates.settle(leave, Outcome.FAILURE if failed else Outcome.SUCCESS)
         return given
 
     def afterwards(self, trip: Trip, answered: Answered) -> None:
@@ -222,28 +226,14 @@ class Degrader:
         among.add(task)
         task.add_done_callback(among.discard)
 
-    def _breaker(self, name: str, handler: Handler) -> Breaker:
-        breaker = self._breakers.get(name)
-        if breaker is None:
-            rules = self._house.rules
-            breaker = self._breakers[name] = Breaker(
-                name,
-                breaker_policy(handler.terms.limit_s),
-                slots=rules.slots,
-                salt=rules.worker,
-                now=asyncio.get_running_loop().time(),
-            )
-        return breaker
 
-    def _settle(self, breaker: Breaker, permit: Permit, outcome: Outcome) -> None:
-        breaker.settle(permit, outcome, asyncio.get_running_loop().time())
-        self._tell_moves(breaker)
-
-    def _tell_moves(self, breaker: Breaker) -> None:
-        for move in breaker.take_moves():
-            self._house.tell(
-                HandlerMoved(handler=breaker.name, old=move.old, new=move.new, why=move.why)
-            )
+def _unfit(handler: Handler, trip: Trip, *, canary: bool) -> str:
+    """Why the job is not for the handler, "" if it is."""
+    if handler.terms.quality < trip.floor and not canary:
+        return "below_quality"
+    if handler.target is not None and not trip.allows(handler.target.places):
+        return "outside_geo"
+    return ""
 
 
 class _ExitsError(Exception):
@@ -270,6 +260,12 @@ class _Given:
     @property
     def cost_usd(self) -> float:
         return cost_usd(self.spent.usage, self.spent.target) if self.spent else 0.0
+
+
+def _fault_of(task: asyncio.Task[object]) -> Fault | None:
+    """The fault of the call that a handler made, if that is why it failed."""
+    error = None if task.cancelled() else task.exception()
+    return error.fault if isinstance(error, ModelFaultError) else None
 
 
 def _judged(task: asyncio.Task[object], handler: Handler, trip: Trip, request: Request) -> _Given:

@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from worker.core.answer import Answer
+from worker.core.breaker import Refusal
 from worker.core.cost import Waste
 from worker.core.envelope import parse_payload
 from worker.core.events import AttemptMade, CallRefused, FaultUnknown
 from worker.core.fault import Fault, Kind, Vote, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Job, PayloadRef, Request
+from worker.core.pacer import REFUSED_FOR
 from worker.core.plan import Call, Degrade, Discard, Park, Release, plan
 from worker.core.retry import RetryBudget, backoff_s
 from worker.core.route import Route
@@ -68,7 +70,9 @@ class Executor:
         self._gates = gates
         self._degrader = degrader
         self._standby = Standby(house, gates)
-        self._upgrades = Upgrades(flights, gates, slots=house.rules.slots)
+        self._upgrades = Upgrades(
+            flights, gates, routes=house.rules.routes, slots=house.rules.slots
+        )
         self._budgets: dict[str, RetryBudget] = {}
         self._mass_death = MassDeathGuard()
         self._suspect: Flight | None = None  # the one that runs in isolation
@@ -79,7 +83,7 @@ class Executor:
 
     async def run(self, flight: Flight) -> None:
         """Claim, work and settle; the slot is the caller's to free."""
-        self._upgrades.look(flight)
+        self._upgrades.look()
         trip = await self._claims.claim(flight)
         if trip is None:
             return
@@ -195,13 +199,15 @@ class Executor:
         house = self._house
         while True:
             budget = self._budget(route)
-            refusals = self._refusals(flight, trip, route)
+            now, refused = asyncio.get_running_loop().time(), self._refused(flight, trip, route)
+            refusals = {name: one.until - now for name, one in refused.items()}
             decision = plan(
                 route,
                 trip.seen(house.at()),
                 roll=house.roll(),
                 budget=budget.tokens,
                 refusals=refusals,
+                quotas=_quotas(refused),
                 suspects=self._gates.suspects(route),
             )
             match decision:
@@ -233,14 +239,14 @@ class Executor:
             budget = self._budgets[route.name] = RetryBudget(route.retry)
         return budget
 
-    def _refusals(self, flight: Flight, trip: Trip, route: Route) -> Mapping[str, float]:
+    def _refused(self, flight: Flight, trip: Trip, route: Route) -> dict[str, Refusal]:
         """The targets that admit nothing now, and those that just refused this very job."""
         now = asyncio.get_running_loop().time()
-        just = {name: until - now for name, until in trip.refused.items() if until > now}
-        refusals = just | self._gates.refusals(route)
+        just = {name: one for name, one in trip.refused.items() if one.until > now}
+        refused = just | self._gates.refusals(route)
         if trip.is_upgrade:
-            return self._upgrades.refusals(flight, trip, route, refusals)
-        return refusals
+            return self._upgrades.refused(flight, trip, route, refused)
+        return refused
 
     async def _attempt(
         self, trip: Trip, call: Call, request: Request, budget: RetryBudget
@@ -255,7 +261,8 @@ class Executor:
         except Refused as no:
             budget.give_back(call.spends)
             now = asyncio.get_running_loop().time()
-            trip.refused[call.target.name] = max(no.refusal.until, now + REFUSED_S)
+            until = max(no.refusal.until, now + REFUSED_S)
+            trip.refused[call.target.name] = Refusal(no.refusal.why, until)
             self._house.tell(
                 CallRefused(
                     job=trip.record.job,
@@ -348,6 +355,11 @@ class Executor:
             return Dead(reason=reason)
         fault = trip.tried[-1][1]
         return Dead(reason=reason, detail=fault.message, code=fault.code)
+
+
+def _quotas(refused: Mapping[str, Refusal]) -> dict[str, Kind]:
+    """Those of the refused that nothing but their quota keeps back."""
+    return {n: REFUSED_FOR[one.why] for n, one in refused.items() if one.why in REFUSED_FOR}
 
 
 def _where(wrong: Malformed) -> str:

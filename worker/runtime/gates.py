@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from worker.core.breaker import FULL_RETRY_S, Permit, Refusal
 from worker.core.events import BreakerMoved
 from worker.core.gate import ASK_AGAIN_S, Gate, NeedsTicket
-from worker.core.pacer import PacePolicy, Pacer
+from worker.core.pacer import Pace, PacePolicy, Pacer
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.core.target import Target
@@ -23,8 +23,10 @@ from worker.core.window import FAILED, OF_QUOTA, SUCCESS, TELLS_NOTHING, Outcome
 from worker.ports import Tell
 from worker.runtime.paces import Paces, bucket_of
 
+ASK_LEAST_S: Final = 0.1
 FULL_WAIT_S: Final = 5.0  # a job in hand holds a slot anyway: rather wait a little than park
 LAPSE_MARGIN_S: Final = 60.0
+_PASSES: Final = frozenset({"full", Pace.PACED})  # with the next call that ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +179,13 @@ class Gates:
                     self._join(pacer, loop.time())
                 return await self._try(target)
             except Refused as refused:
-                if refused.refusal.why != "full" or loop.time() >= patient_until:
+                if refused.refusal.why not in _PASSES or loop.time() >= patient_until:
                     raise
                 await self._change(min(refused.refusal.until, patient_until))
 
     def _join(self, pacer: Pacer, now: float) -> None:
         if not self.paces.joins(pacer, now):
-            raise Refused(pacer.bucket, Refusal("full", now + FULL_RETRY_S))
+            raise Refused(pacer.bucket, Refusal(Pace.PACED, now + FULL_RETRY_S))
 
     async def _try(self, target: Target) -> Passage:
         endpoint, own = self._pair(target)
@@ -288,32 +290,43 @@ class Gates:
 
     # --- before a call ---------------------------------------------------------
 
-    def refusals(self, route: Route) -> dict[str, float]:
-        """The targets that admit nothing now, with the seconds until it is worth asking again."""
+    def refusals(self, route: Route) -> dict[str, Refusal]:
+        """The targets that admit nothing now: `paced` or `exhausted` if it is the quota alone."""
         now = asyncio.get_running_loop().time()
-        found: dict[str, float] = {}
+        found: dict[str, Refusal] = {}
         alone = len({bucket_of(target) for target in route.targets}) == 1
         for target in route.targets:
             waits = self.paces.refusal(target, now, alone=alone)
             if waits is not None:
-                found[target.name] = waits.until - now
+                found[target.name] = waits
             for gate in self._pair(target):
                 refusal = gate.refusal(now)
                 if refusal is not None and refusal.why != "full":
-                    left_s = max(0.1, refusal.until - now)
-                    found[target.name] = max(left_s, found.get(target.name, 0.0))
+                    known = found.get(target.name, refusal)
+                    until = max(now + ASK_LEAST_S, refusal.until, known.until)
+                    found[target.name] = Refusal(refusal.why, until)
         return found
 
-    def calm(self, route: Route) -> frozenset[str]:
-        """The targets with calls to spare: both circuits are closed, and no quota is short."""
+    def spare(self, route: Route, *, contested: frozenset[str]) -> frozenset[str]:
+        """The targets with calls to spare: no quota is short, and both circuits are closed.
+
+        Args:
+            route: The route.
+            contested: Targets that others want as well. For any other an open circuit is
+                no hindrance: somebody has to be the probe.
+        """
+        now = asyncio.get_running_loop().time()
         return frozenset(
             target.name
             for target in route.targets
-            if not self._pacer_of[target.name].paced
-            and all(
-                gate.verdict.state is State.CLOSED and gate.local.state is State.CLOSED
-                for gate in self._pair(target)
-            )
+            if not self.paces.is_short(target, now)
+            and (target.name not in contested or self._is_closed(target))
+        )
+
+    def _is_closed(self, target: Target) -> bool:
+        return all(
+            gate.verdict.state is State.CLOSED and gate.local.state is State.CLOSED
+            for gate in self._pair(target)
         )
 
     def capacity(self, routes: Iterable[Route]) -> int:

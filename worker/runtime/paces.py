@@ -6,6 +6,7 @@ Where nothing was throttled lately there is nothing to ask. Decisions are those 
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from worker.core.breaker import Breaker, Refusal
@@ -43,25 +44,36 @@ class Paces:
         breakers: Mapping[str, Breaker],
         tell: Tell,
     ) -> None:
+        self._worker = worker
         self._policy = policy
         self._tell = tell
         self._pacers: dict[str, Pacer] = {}
-        self._breakers: dict[str, dict[str, Breaker]] = {}
+        self._breakers: dict[str, list[Breaker]] = {}
         self.of: dict[str, Pacer] = {}
         """By target."""
         for target in targets:
-            bucket = bucket_of(target)
-            pacer = self._pacers.setdefault(bucket, Pacer(bucket, policy, salt=worker))
-            self.of[target.name] = pacer
-            self._breakers.setdefault(bucket, {})[target.name] = breakers[target.name]
+            if target.name not in self.of:
+                self.of[target.name] = self.adopt(target, breakers[target.name])
+
+    def adopt(self, target: Target, breaker: Breaker) -> Pacer:
+        """The pacer of a target that no route names, and whose calls this breaker counts."""
+        bucket = bucket_of(target)
+        pacer = self._pacers.setdefault(bucket, Pacer(bucket, self._policy, salt=self._worker))
+        self._breakers.setdefault(bucket, []).append(breaker)
+        return pacer
 
     def __iter__(self) -> Iterator[Pacer]:
         return iter(self._pacers.values())
 
-    async def turn(self, pacer: Pacer) -> Refusal | None:
-        """Wait for a turn, for up to the policy's `wait_s`; the refusal if that would not do."""
+    async def turn(self, pacer: Pacer, *, within_s: float = inf) -> Refusal | None:
+        """Wait for a turn, for up to the policy's `wait_s`; the refusal if that would not do.
+
+        Args:
+            pacer: Of the target's bucket.
+            within_s: Wait no longer than this either.
+        """
         loop = asyncio.get_running_loop()
-        by = loop.time() + self._policy.wait_s
+        by = loop.time() + min(self._policy.wait_s, within_s)
         turn = pacer.turn(loop.time(), by=by)
         self._tell_news(pacer, loop.time())
         if isinstance(turn, Refusal):
@@ -72,9 +84,9 @@ class Paces:
             await asyncio.sleep(wait_s)
         return None
 
-    def joins(self, pacer: Pacer, now: float) -> bool:
-        """Whether one more call may be in flight."""
-        return pacer.joins(now, self._in_flight(pacer))
+    def joins(self, pacer: Pacer, now: float, *, counted: int = 0) -> bool:
+        """Whether one more call may be in flight; `counted` is 1 where its breaker knows of it."""
+        return pacer.joins(now, self._in_flight(pacer) - counted)
 
     def heard(
         self, pacer: Pacer, outcome: Outcome, began: float, retry_after_s: float | None
@@ -92,6 +104,13 @@ class Paces:
                 retry_after_s=retry_after_s,
             )
         self._tell_news(pacer, now)
+
+    def is_short(self, target: Target, now: float) -> bool:
+        """Whether the target's quota is paced still: time alone may have ended that."""
+        pacer = self.of[target.name]
+        pacer.look(now)
+        self._tell_news(pacer, now)
+        return pacer.paced
 
     def refusal(self, target: Target, now: float, *, alone: bool) -> Refusal | None:
         """Why a call had to wait too long for its turn; None if it had not.
@@ -148,7 +167,7 @@ class Paces:
             )
 
     def _of(self, pacer: Pacer) -> Sequence[Breaker]:
-        return tuple(self._breakers[pacer.bucket].values())
+        return self._breakers[pacer.bucket]
 
     def _in_flight(self, pacer: Pacer) -> int:
         return sum(breaker.in_flight for breaker in self._of(pacer))

@@ -83,7 +83,7 @@ class Supervisor:
             else None
         )
         settler = Settler(house, self._acks)
-        self._degrader = Degrader(house, stop=stop)
+        self._degrader = Degrader(house, self.gates.paces, stop=stop)
         self._executor = Executor(
             house,
             flights=self.flights,

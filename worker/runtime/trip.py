@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
+from worker.core.breaker import Refusal
 from worker.core.cost import NOTHING, Waste
 from worker.core.fault import Billed, Fault
 from worker.core.geo import lies_within
@@ -56,7 +57,7 @@ class Trip:
     handler_s: float = 0.0
     waste: Waste = NOTHING
     payload_bytes: int = 0
-    refused: dict[str, float] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
 
     @property
     def is_upgrade(self) -> bool:

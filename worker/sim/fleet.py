@@ -242,12 +242,13 @@ class Fleet:
         while True:
             now = loop.time()
             just = {name: until - now for name, until in refused.items() if until > now}
+            held = {n: one.until - now for n, one in member.gates.refusals(self.route).items()}
             step = plan(
                 self.route,
                 seen,
                 roll=self.dice.random(),
                 budget=budget.tokens,
-                refusals=just | member.gates.refusals(self.route),
+                refusals=just | held,
                 suspects=member.gates.suspects(self.route),
             )
             if isinstance(step, Park):
