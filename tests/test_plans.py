@@ -292,11 +292,10 @@ def test_the_target_of_a_summary_is_not_one_that_nobody_names() -> None:
         (replace(FAR, max_tokens=100, tier="flex"), FAR),
         (replace(FAR, bucket="ours"), FAR),
         (FAR, replace(FAR, bucket="ours")),
-        (replace(NEAR, bucket="ours"), replace(FAR, bucket="ours")),
     ],
 )
 @pytest.mark.parametrize("of_its_route", [True, False])
-def test_a_summary_that_draws_on_the_quota_of_a_route_is_found(
+def test_a_summary_of_the_model_and_region_of_a_route_is_found(
     summary: Target, route: Target, *, of_its_route: bool
 ) -> None:
     cheap = replace(summary, name="cheap")
@@ -306,16 +305,24 @@ def test_a_summary_that_draws_on_the_quota_of_a_route_is_found(
     (finding,) = findings(replace(plans, routes={**plans.routes, **others}))
 
     named = "r" if of_its_route else "r2"
-    assert finding.wrong == f"the degraded handler `short` draws on the quota of route `{named}`."
-    assert ("draw on one quota", "cheap, far") in finding.facts
+    assert finding.wrong == (
+        f"the degraded handler `short` asks the model of route `{named}` in the same Region."
+    )
+    assert ("one model and Region", "cheap, far") in finding.facts
     assert "another model, profile or Region" in finding.advice
 
 
 @pytest.mark.parametrize(
     "apart", [{"model": "other"}, {"region": "eu-west-1"}, {"tier": "reserved"}]
 )
-def test_a_summary_with_a_quota_of_its_own_is_fine(apart: dict[str, str]) -> None:
+def test_a_summary_of_another_model_or_region_is_fine(apart: dict[str, str]) -> None:
     assert not list(findings(with_summary(replace(FAR, name="cheap", **apart))))  # type: ignore[arg-type]
+
+
+def test_a_summary_may_share_a_bucket_with_its_route_and_keeps_its_pace() -> None:
+    far, cheap = replace(FAR, bucket="ours"), replace(NEAR, bucket="ours")
+
+    assert not list(findings(with_summary(cheap, far)))
 
 
 def test_a_summary_of_the_model_and_region_of_its_route_keeps_a_worker_from_starting() -> None:
@@ -329,7 +336,7 @@ def test_a_summary_of_the_model_and_region_of_its_route_keeps_a_worker_from_star
     with pytest.raises(SettingsError) as refused:
         Settings(**tree)
 
-    assert "handler `short` draws on the quota of route `default`" in str(refused.value)
+    assert "handler `short` asks the model of route `default`" in str(refused.value)
 
 
 def test_a_summary_is_no_better_than_its_target() -> None:

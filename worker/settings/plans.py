@@ -46,7 +46,7 @@ def findings(plans: Plans) -> Iterator[Problem]:
         handlers = [plans.handlers[handler] for handler in route.degraded]
         yield from _handlers_are_good_enough(name, route, handlers)
         yield from _handlers_are_inside(name, route, handlers)
-    yield from _every_summary_has_its_own_quota(plans)
+    yield from _no_summary_asks_whom_a_route_asks(plans)
     yield from _every_target_is_in_a_route(plans)
 
 
@@ -76,10 +76,9 @@ def quota_of(target: Target) -> tuple[str, ...]:
     return (target.region, target.model, *(("reserved",) if target.tier == "reserved" else ()))
 
 
-def _is_apart(target: Target, other: Target) -> bool:
-    """Whether neither draws on the other's quota, whatever buckets the settings name."""
-    own = [quota_of(replace(t, bucket="")) for t in (target, other)]
-    return quota_of(target) != quota_of(other) and own[0] != own[1]
+def _behind(target: Target) -> tuple[str, ...]:
+    """What answers for a target, and fails with it: its quota, whatever bucket it names."""
+    return quota_of(replace(target, bucket=""))
 
 
 def _of(route: Route) -> tuple[str, str]:
@@ -265,20 +264,19 @@ def _handlers_are_inside(
         )
 
 
-def _every_summary_has_its_own_quota(plans: Plans) -> Iterator[Problem]:
+def _no_summary_asks_whom_a_route_asks(plans: Plans) -> Iterator[Problem]:
     summaries = [(h.name, h.target) for h in plans.handlers.values() if h.target]
     for (handler, asked), route in product(summaries, plans.routes.values()):
-        if shared := [t.name for t in route.targets if not _is_apart(asked, t)]:
+        if same := [t.name for t in route.targets if _behind(t) == _behind(asked)]:
             yield Problem(
-                wrong=f"the degraded handler `{handler}` draws on the quota of route "
-                f"`{route.name}`.",
+                wrong=f"the degraded handler `{handler}` asks the model of route `{route.name}` in "
+                "the same Region.",
                 facts=(
                     (variable("degraded", handler, "target"), asked.name),
-                    ("draw on one quota", ", ".join((asked.name, *shared))),
+                    ("one model and Region", ", ".join((asked.name, *same))),
                 ),
-                advice="Its calls would go past the circuit and the pace of a target of that "
-                "route, to a service that is down or throttles. Give the summary's target "
-                "another model, profile or Region, and a `bucket` of its own if it has one.",
+                advice="Its calls would go past that target's circuit while it is open, to what is "
+                "down. Give the summary's target another model, profile or Region.",
             )
 
 
