@@ -1,10 +1,12 @@
 """What a job asks: in its message, or fetched from where its claim check leads.
 
 A payload is read into memory that is reserved for it first, beside the bodies of all
-jobs in hand, and is held until the job is over.
+jobs in hand, and is held until the job is over. Where there is none a job waits in its
+slot for a while, and is parked.
 """
 
 import asyncio
+from math import inf
 from typing import Final
 
 from worker.core.envelope import parse_payload
@@ -19,6 +21,7 @@ from worker.runtime.permits import Permits
 from worker.runtime.trip import Trip
 
 PAYLOAD_TRIES: Final = 3
+MEMORY_WAIT_S: Final = 60.0  # three times as long as a poll may hold what it reserved
 
 
 class Requests:
@@ -37,16 +40,26 @@ class Requests:
         payloads = self._house.payloads
         if payloads is None:
             return Dead(reason="payload_forbidden", detail="payload_ref: claim checks are off")
+        if not self._too_old(trip) and await self._has_memory(trip, ref.size_bytes):
+            return await self._fetched(payloads, ref)
         if self._too_old(trip):
             return Dead(reason="expired")
-        await self._permits.reserve_bytes(ref.size_bytes)
-        trip.payload_bytes = ref.size_bytes
-        return await self._fetched(payloads, ref)
+        return Parked(delay_s=15.0 * (1 + self._house.roll()), why="memory_full")
 
     def give_back(self, trip: Trip) -> None:
         """The job is over: its payload's memory is free for others."""
         if trip.payload_bytes:
             self._permits.give_back(slots=0, size_bytes=trip.payload_bytes)
+
+    async def _has_memory(self, trip: Trip, size_bytes: int) -> bool:
+        left_s = inf if trip.deadline_at is None else trip.deadline_at - self._house.at()
+        try:
+            async with asyncio.timeout(min(left_s, MEMORY_WAIT_S)):
+                await self._permits.reserve_bytes(size_bytes)
+        except TimeoutError:
+            return False
+        trip.payload_bytes = size_bytes
+        return True
 
     async def _fetched(self, payloads: Payloads, ref: PayloadRef) -> Request | Settlement:
         for tried in range(1, PAYLOAD_TRIES + 1):
