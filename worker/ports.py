@@ -190,11 +190,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def load(self, jobs: Sequence[str]) -> dict[str, Record]:
+    async def load(self, jobs: Sequence[str]) -> dict[str, Record | RecordUnreadable]:
         """The records of up to 100 jobs, consistently read; absent ones are left out.
 
+        A record that cannot be read is told in its place, and no other is concerned.
+
         Raises:
-            Unavailable: The ledger could not be asked.
+            Unavailable: The ledger could not be asked, or refused.
         """
         ...
 
