@@ -8,10 +8,12 @@ from worker.core.degrade import (
     ANSWER_BYTES_MAX,
     HandlerSpec,
     Terms,
+    ThrottledError,
     breaker_policy,
     notice_of,
     sound,
 )
+from worker.core.fault import Fault, Kind
 from worker.core.settlement import DegradedAnswer
 from worker.core.target import Target
 
@@ -81,3 +83,11 @@ def test_every_word_for_what_is_lost_makes_a_sentence() -> None:
 @pytest.mark.parametrize("limit_s", [0.001, 2.0, 60.0])
 def test_every_limit_makes_a_policy(limit_s: float) -> None:
     assert breaker_policy(limit_s).stuck_s >= limit_s
+
+
+def test_a_throttle_tells_its_kind_and_nothing_of_the_job() -> None:
+    fault = Fault(kind=Kind.THROTTLED, code="ThrottlingException", message="Too many requests.")
+
+    error = ThrottledError(fault)
+
+    assert (str(error), error.fault) == ("throttled", fault)
