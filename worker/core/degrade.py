@@ -22,7 +22,7 @@ ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits
 
 
 class ModelFaultError(Exception):
-    """The target that a handler called failed: its breaker is to hear of it."""
+    """The target that a handler called failed: its breaker, or its bucket, is to hear of it."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.kind.value)
