@@ -56,7 +56,9 @@ def decide(
     budget: float = 10.0,
     refusals: Mapping[str, float] | None = None,
 ) -> Decision:
-    return plan(route, seen, roll=roll, budget=budget, refusals=refusals or {})
+    """What `plan` says, without the `spare_s` of a call: a property below is about that."""
+    decision = plan(route, seen, roll=roll, budget=budget, refusals=refusals or {})
+    return replace(decision, spare_s=float("inf")) if isinstance(decision, Call) else decision
 
 
 def call(target: Target, wait_s: float = 0.0, spends: float = 0.0) -> Call:
@@ -573,6 +575,51 @@ def test_time_is_kept_for_the_step_that_comes_next(
     assert decide(route, Seen(left_s=left_s)) == replace(call(A), bound_s=bound_s)
 
 
+def test_no_time_is_kept_for_handlers_that_had_no_answer() -> None:
+    route = replace(ONE, degraded=("one", "two"), handlers_s=5.0)
+
+    def bound_s(*declined: str) -> float:
+        decision = decide(route, Seen(left_s=20.0, declined=frozenset(declined)))
+        assert isinstance(decision, Call)
+        return decision.bound_s
+
+    assert (bound_s(), bound_s("one"), bound_s("one", "two")) == (15.0, 15.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision"),
+    [
+        (Seen(), Degrade(handler="one", why="circuit_open")),
+        (Seen(declined=frozenset({"one"})), Degrade(handler="two", why="circuit_open")),
+        (Seen(declined=frozenset({"one", "two"})), Park(delay_s=33.75, why="circuit_open")),
+    ],
+)
+def test_a_handler_is_asked_once_in_a_delivery(seen: Seen, decision: Decision) -> None:
+    route = replace(ONE, degraded=("one", "two"), on_open="degrade")
+
+    assert decide(route, seen, refusals={"a": 30.0}) == decision
+
+
+def test_a_park_leaves_time_for_handlers_that_had_no_answer_now() -> None:
+    route = replace(ONE, degraded=("one",), on_open="degrade")
+    seen = Seen(left_s=100.0, declined=frozenset({"one"}))
+
+    assert decide(route, seen, refusals={"a": 900.0}) == Park(delay_s=91.0, why="circuit_open")
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision"),
+    [
+        (Seen(left_s=0.5), Degrade(handler="one", why="expired")),
+        (Seen(left_s=0.5, declined=frozenset({"one"})), Discard(reason="expired")),
+        (Seen(left_s=0.5, on_open="fail"), Discard(reason="expired")),
+        (Seen(left_s=0.0), Discard(reason="expired")),
+    ],
+)
+def test_a_handler_may_answer_in_time_where_no_call_can(seen: Seen, decision: Decision) -> None:
+    assert decide(replace(ONE, degraded=("one",)), seen) == decision
+
+
 def test_no_time_is_kept_for_a_target_that_refuses() -> None:
     decision = decide(TWO, Seen(left_s=45.0), refusals={"b": 5.0})
 
@@ -955,12 +1002,13 @@ def test_no_decision_breaks_a_limit(
     route, seen, refusals = situation
     left_s = float("inf") if seen.left_s is None else seen.left_s
 
-    decision = decide(route, seen, roll=roll, budget=budget, refusals=refusals)
+    decision = plan(route, seen, roll=roll, budget=budget, refusals=refusals)
 
     event(type(decision).__name__)
     match decision:
-        case Call(target=target, wait_s=wait_s, bound_s=bound_s, spends=spends):
-            assert wait_s + bound_s <= left_s + 1e-6
+        case Call(target=target, wait_s=wait_s, bound_s=bound_s, spare_s=spare_s, spends=spends):
+            assert wait_s + spare_s <= left_s + 1e-6
+            assert min(target.least_s, spare_s) <= bound_s <= spare_s
             assert 0 < bound_s <= target.attempt_s
             assert 0 <= wait_s <= route.retry.longest_wait_s
             assert may_serve(target, route, seen)

@@ -82,8 +82,9 @@ def test_nothing_is_promised_that_no_target_could_keep(
     [
         (Seen(left_s=3600.0), True),
         (Seen(left_s=60.0), False),
-        (Seen(age_s=86_400.0), True),
-        (Seen(age_s=86_401.0), False),
+        (Seen(age_s=86_300.0), True),
+        (Seen(age_s=86_340.0), False),
+        (Seen(age_s=86_300.0, left_s=60.0), False),
     ],
 )
 def test_nothing_is_promised_for_which_there_is_no_time(seen: Seen, *, says: bool) -> None:

@@ -125,8 +125,8 @@ BUGS: Final = (
         "a call may outlast its deadline",
         "plan",
         "test_plan.py",
-        "bound_s = min(target.attempt_s, max(left_s - kept_s, target.least_s))",
-        "bound_s = target.attempt_s",
+        "bound_s=min(target.attempt_s, spare_s)",
+        "bound_s=target.attempt_s",
     ),
     Bug(
         "a wait costs no time",
@@ -258,7 +258,7 @@ BUGS: Final = (
         "no time is kept for the handlers",
         "plan",
         "test_plan.py",
-        "kept_s = route.handlers_s if route.degraded else 0.0",
+        "kept_s = route.handlers_s if _handler(route, seen) else 0.0",
         "kept_s = 0.0",
     ),
     Bug(

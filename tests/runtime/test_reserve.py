@@ -6,11 +6,17 @@ from dataclasses import replace
 
 import orjson
 
+from worker.core.degrade import Context
 from worker.core.events import JobSettled
+from worker.core.fault import Fault, Kind
+from worker.core.job import Job
+from worker.core.ledger import State
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route
+from worker.core.settlement import DegradedAnswer
 from worker.core.target import Target
+from worker.ports import Handler
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Reply, answer
 from worker.sim.model import ModelCall, Mood
@@ -19,6 +25,7 @@ from worker.sim.world import LivingWorker, World, until_quiet
 RUNS = 500
 DEADLINE_S = 30.0
 HUNG_S = 1e6
+THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
 HUNG = Target(name="hung", model="a", attempt_s=120.0)
 GOOD = Target(name="good", model="b", attempt_s=120.0)
 ROUTE = Route(name="default", targets=(HUNG, GOOD))
@@ -92,3 +99,48 @@ def test_a_stream_of_jobs_gets_over_a_hung_primary_without_running_out_of_retrie
     assert all(settled_in_time(event, world) for event in events)
     # Far more of them failed over than the budget holds at any one time.
     assert world.model.targets.count("hung") > 50
+
+
+class Apology:
+    """A handler that has an answer for everybody."""
+
+    async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+        assert job.id == context.job
+        return DegradedAnswer.saying("Sorry.", quality=0.4)
+
+
+def paced_jobs(latency_s: float, *degraded: str) -> list[tuple[State, float]]:
+    """Four jobs with 10 s each, while their quota lets one go out every few seconds."""
+    route = Route(name="default", targets=(GOOD,), degraded=degraded, handlers_s=2.0)
+    world = World(routes={"default": route})
+    world.model.mood = lambda call: (
+        Reply(THROTTLED, 0.05) if call.job == "first" else Reply(answer(), latency_s)
+    )
+
+    async def main() -> None:
+        handlers = {"sorry": Handler(does=Apology())}
+        worker = LivingWorker(world, "w1", house={"handlers": handlers})
+        world.submit(id="first", prompt="Hello.")
+        await asyncio.sleep(1.0)
+        for n in range(4):
+            world.submit(id=f"job-{n}", prompt="Hello.", deadline_s=10.0)
+        await asyncio.sleep(60.0)
+        await worker.drain()
+
+    in_virtual_time(main())
+    records = [world.ledger.records[f"job-{n}"] for n in range(4)]
+    return [(r.state, (r.finished_at or 1e9) - r.sent_at) for r in records]
+
+
+def test_who_waits_for_a_turn_does_not_end_after_the_deadline() -> None:
+    ended = paced_jobs(9.9)
+
+    assert all(after_s <= 10.5 for state, after_s in ended if state is State.ANSWERED)
+    assert len(ended) == 4
+
+
+def test_who_waits_for_a_turn_leaves_the_handlers_their_time() -> None:
+    ended = paced_jobs(HUNG_S, "sorry")
+
+    assert {state for state, _ in ended} == {State.DEGRADED}
+    assert max(after_s for _, after_s in ended) <= 10.0

@@ -353,3 +353,31 @@ def test_a_job_that_only_waits_keeps_no_task_from_being_scaled_in() -> None:
         return waits, works
 
     assert in_virtual_time(main()) == (False, True)
+
+
+def test_a_job_whose_handler_stumbled_is_parked_and_not_kept_in_hand() -> None:
+    """In hand it would wait for its circuit; after the park its handlers are asked again."""
+
+    class Stumbles(Apology):
+        asked = 0
+
+        async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
+            Stumbles.asked += 1
+            if Stumbles.asked == 1:
+                raise OSError
+            return await super().answer(job, context)
+
+    route = Route(name="default", targets=(SICK,), degraded=("sorry",), on_open="degrade")
+    world = world_with(route)
+
+    async def main() -> None:
+        (worker,) = employed(world, handlers={"sorry": Handler(does=Stumbles())})
+        await held_open(world)
+        world.submit(id="job-1", prompt="Hello.", deadline_s=600)
+        await until_quiet(world)
+        await worker.drain()
+
+    in_virtual_time(main())
+
+    assert Stumbles.asked == 2
+    assert world.ledger.records["job-1"].state is State.DEGRADED

@@ -1,7 +1,9 @@
 """A better answer later: promised once, kept once, and never at the cost of others."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,10 +11,11 @@ import pytest
 
 from tests.runtime.promises import watched
 from worker.client.result import result_of
+from worker.core.answer import Answer
 from worker.core.degrade import Context
 from worker.core.events import JobSettled
 from worker.core.fault import Fault, Kind
-from worker.core.job import Job
+from worker.core.job import Job, Request
 from worker.core.ledger import State
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
@@ -23,10 +26,11 @@ from worker.core.upgrade import upgraded
 from worker.core.verdict import State as Circuit
 from worker.ports import Handler
 from worker.sim.clock import in_virtual_time
-from worker.sim.memory import MemoryBreakers, ModelCall, Reply, answer
+from worker.sim.memory import MemoryBreakers, Mishap, ModelCall, Reply, Wire, answer
 from worker.sim.world import LivingWorker, World, until_quiet
 
 DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
+THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
 REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
 TARGET = Target(name="a", model="m", attempt_s=60.0, slow_s=15.0, quality=0.9)
 ROUTE = Route(
@@ -186,18 +190,17 @@ def test_what_a_producer_calls_an_upgrade_is_a_job(mark: dict[str, str]) -> None
     world = world_of(lambda _: Reply(REJECTED, 0.1))
     body = orjson.dumps({"id": "mine", "prompt": "Hello."})
 
-    async def main() -> str:
-        world.jobs.put(body, attributes={"iw-job": "theirs+upgrade", **mark})
-        nameless = world.jobs.put(b"{", attributes={"iw-job": "theirs+upgrade", **mark})
+    async def main() -> None:
+        for content in (body, b"{"):
+            world.jobs.put(content, attributes={"iw-job": "theirs+upgrade", **mark})
         worker = employ(world)
         await until_quiet(world)
         await worker.drain()
-        return nameless
 
-    nameless = in_virtual_time(main())
+    in_virtual_time(main())
 
-    assert set(world.ledger.records) == {"mine", nameless}
-    assert {letter.job for letter in world.dead.peek()} == {"mine", nameless}
+    assert set(world.ledger.records) == {"mine", "theirs"}
+    assert {letter.job for letter in world.dead.peek()} == {"mine", "theirs"}
 
 
 def test_a_doorbell_that_rings_for_another_job_than_its_body_is_no_upgrade() -> None:
@@ -272,3 +275,143 @@ def test_upgrades_alone_find_out_that_all_is_well_again() -> None:
     upgrades = {job for job in world.ledger.records if upgraded(job) is not None}
     assert len(upgrades) == 60
     assert {read(world, job).status for job in upgrades} == {"ok"}
+
+
+@pytest.mark.parametrize("fault", [DOWN, THROTTLED], ids=["circuit", "quota"])
+def test_upgrades_of_one_route_do_not_wait_for_the_jobs_of_another(fault: Fault) -> None:
+    """Nobody but an upgrade wants target b, and there is always a job that wants a."""
+    busy = replace(ROUTE, name="busy", upgrade_later=False)
+    calm = replace(ROUTE, name="calm", targets=(replace(TARGET, name="b"),))
+
+    def mood(call: ModelCall) -> Reply:
+        down = call.target.name == "b" and call.now < 120.0
+        return Reply(fault, 0.1) if down else Reply(answer(), 10.0)
+
+    world = world_of(mood, breakers=MemoryBreakers())
+    world.routes = {"busy": busy, "calm": calm}
+
+    async def main() -> bool:
+        worker = employ(world, policies={"a": POLICY, "b": POLICY})
+        for n in range(20):
+            world.submit(id=f"calm-{n}", prompt="Hello.", route="calm")
+        for n in range(1_600):
+            world.submit(id=f"busy-{n}", prompt="Hello.", route="busy")
+            await asyncio.sleep(5.0)
+        short = worker.supervisor.paces
+        await worker.drain()
+        return "b" in short
+
+    short = in_virtual_time(main(), limit_s=20_000)
+
+    assert {read(world, f"calm-{n}+upgrade").status for n in range(20)} == {"ok"}
+    assert not short
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_a_worker_with_a_backlog_has_no_slot_for_upgrades(slots: int) -> None:
+    world = world_of(down_for(60.0), breakers=MemoryBreakers())
+    calls: list[tuple[float, str]] = []
+
+    def mood(call: ModelCall) -> Reply:
+        calls.append((call.now, call.job))
+        return Reply(DOWN, 0.1) if call.now < 60.0 else Reply(answer(), 10.0)
+
+    world.model.mood = mood
+
+    async def main() -> None:
+        worker = employ(world, slots=slots)
+        for n in range(10):
+            world.submit(id=f"first-{n}", prompt="Hello.")
+        await asyncio.sleep(100.0)
+        for n in range(300):
+            world.submit(id=f"then-{n}", prompt="Hello.")
+        await asyncio.sleep(600.0)
+        await worker.drain()
+
+    in_virtual_time(main(), limit_s=2_000)
+
+    later = [job for at, job in calls if at > 130.0]
+    assert len(later) > 40 * slots
+    assert not [job for job in later if upgraded(job) is not None]
+
+
+def test_upgrades_leave_a_short_quota_to_jobs_without_answer() -> None:
+    """Two calls a second for a little more than two jobs: no first answer is the worse for it."""
+
+    def degraded(*, upgrade_later: bool) -> tuple[int, int]:
+        left, since = 2.0, 0.0
+
+        def mood(call: ModelCall) -> Reply:
+            nonlocal left, since
+            left, since = min(4.0, left + (call.now - since) * 2.0), call.now
+            if left < 1:
+                return Reply(THROTTLED, 0.05)
+            left -= 1
+            return Reply(answer(), 2.0)
+
+        world = world_of(
+            mood, replace(ROUTE, upgrade_later=upgrade_later), breakers=MemoryBreakers()
+        )
+
+        async def main() -> None:
+            workers = [employ(world, f"w{n}") for n in range(8)]
+            for n in range(1_300):
+                world.submit(id=f"job-{n}", prompt="Hello.")
+                await asyncio.sleep(0.45)
+            await asyncio.sleep(10)
+            for worker in workers:
+                await worker.drain()
+
+        in_virtual_time(main(), limit_s=2_000)
+        ended = Counter(read(world, f"job-{n}").status for n in range(1_300))
+        return ended["degraded"], ended["ok"]
+
+    without, _ = degraded(upgrade_later=False)
+    with_them, ok = degraded(upgrade_later=True)
+
+    assert ok > 600
+    assert with_them <= 1.1 * without + 13
+
+
+def test_a_reply_queue_that_is_out_of_order_keeps_no_upgrade_from_its_bell() -> None:
+    world = world_of(down_for(5.0))
+    wire = Wire(plan=lambda c: Mishap(when="before") if c.port == "queue:replies" else None)
+
+    async def main() -> None:
+        handlers = {"sorry": Handler(does=Apology())}
+        rules = {"policies": {"a": POLICY}}
+        worker = LivingWorker(world, "w1", wire=wire, rules=rules, house={"handlers": handlers})
+        world.submit(id="a", prompt="Hello.", reply_to="answers")
+        await asyncio.sleep(7_200.0)
+        assert read(world, "a+upgrade").status == "ok"
+        assert world.dead.peek() == []
+        wire.plan = lambda _: None
+        await until_quiet(world)
+        await worker.drain()
+
+    in_virtual_time(main(), limit_s=100_000)
+
+    told = Counter(orjson.loads(reply.body)["job_id"] for reply in world.replies.peek())
+    assert told == {"a": 1, "a+upgrade": 1}
+
+
+def test_who_learns_learns_from_the_answers_of_upgrades() -> None:
+    learned: list[str | None] = []
+
+    class Learns(Apology):
+        async def learn(self, job: Job, request: Request, answer: Answer, target: Target) -> None:
+            assert (bool(request.messages), bool(answer.content), target.name) == (True, True, "a")
+            learned.append(job.id)
+
+    world = world_of(down_for(5.0))
+
+    async def main() -> None:
+        worker = LivingWorker(world, "w1", house={"handlers": {"sorry": Handler(does=Learns())}})
+        world.submit(id="a", prompt="Hello.")
+        await until_quiet(world)
+        await asyncio.sleep(5.0)
+        await worker.drain()
+
+    in_virtual_time(main())
+
+    assert learned == ["a"]

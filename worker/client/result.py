@@ -18,7 +18,8 @@ class Result:
 
     Attributes:
         status: `ok`; `degraded` (a second-best answer); `blocked` (a guardrail's text in
-            the answer's place); `failed` or `expired` (no answer, and a dead letter).
+            the answer's place); `failed` or `expired` (no answer, and a dead letter; an
+            upgrade leaves none).
         text: The answer's text blocks, joined; None if there is none.
         output: The answer in the Converse shape, `{"message": …}`; None if there is none.
         quality: What was served, 0 to 1; 0 without an answer.

@@ -28,7 +28,7 @@ _USD_MAX: Final = 1e9  # for a million tokens
 
 
 class ModelFaultError(Exception):
-    """The target that a handler called failed: its breaker is to hear of it."""
+    """The target that a handler called failed: its breaker, or its bucket, is to hear of it."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.kind.value)
@@ -46,7 +46,8 @@ class Context:
         job: What the job is called.
         request: What is asked, fetched if the job named a payload.
         reason: Why no model answers: `circuit_open`, the kind of the last fault or of the one that
-            a call would come to, or `below_quality` or `outside_geo` where no target of the
+            a call would come to, `expired` where no call can end in time, or
+            `below_quality` or `outside_geo` where no target of the
             route may serve the job.
         circuit_open: Whether no target of the route admits anything now.
         left_s: How long the handler may take, in seconds; then it is no longer waited for.

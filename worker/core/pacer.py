@@ -10,8 +10,8 @@ same quota and do not talk to us. So each process finds its part by itself:
 
 PACED, calls have turns at even distances, and a limit of how many may be in flight.
 A throttle cuts both to a share (`cut`); then both grow by even steps, reach what they
-were, and go beyond it by steps that grow themselves: so a raised quota is found within
-a minute. The first time, when nobody knows the quota, they double every few seconds
+were, and go beyond it by steps that grow themselves: so a doubled quota is found within
+a minute or so. The first time, when nobody knows the quota, they double every few seconds
 instead, until a throttle says that it is found. The growth waits while nobody needs it.
 
 The rate rules. The limit has room above it, and keeps calls from piling up where the
@@ -44,8 +44,8 @@ AHEAD_S: Final = 3.0  # jobs are taken so long before their turn: a receive take
 CALM_S: Final = 300.0
 RECOVER_S: Final = 10.0  # from a cut back to what it was, at least
 RECOVER_CALLS: Final = 50.0  # and at least so many calls: who makes few is throttled more often
-RECOVER_MAX_S: Final = 50.0  # but no longer
-BEYOND_S: Final = 25.0  # so much later the growing steps alone have added as much again
+RECOVER_MAX_S: Final = 45.0  # but no longer
+BEYOND_S: Final = 20.0  # so much later the growing steps alone have added as much again
 DOUBLE_S: Final = 4.0
 ROOM: Final = 2.0  # of the limit, above the most calls that were in flight
 PER_S_MIN: Final = 0.05

@@ -34,6 +34,7 @@ class Seen:
         allow_geo: Where the job may be processed; None for anywhere. The route's holds too.
         on_open: The job's own policy, or None.
         degrade_after_s: For the policy `degrade_after`: the age from which it degrades.
+        declined: Handlers that had no answer in this delivery.
     """
 
     tried: tuple[tuple[str, Fault], ...] = ()
@@ -45,6 +46,7 @@ class Seen:
     allow_geo: frozenset[str] | None = None
     on_open: str | None = None
     degrade_after_s: float | None = None
+    declined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +54,15 @@ class Call:
     """Call `target` after `wait_s`, for at most `bound_s`.
 
     `spends` is what it costs the retry budget: 0 for a first call, 0.5 for
-    another target, 1 for the same one again.
+    another target, 1 for the same one again. `spare_s` is what the call may take
+    together with the wait for leave to make it; infinite without a deadline.
     """
 
     target: Target
     wait_s: float
     bound_s: float
     spends: float
+    spare_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +152,24 @@ def plan(
     admitted = [t for t in worthy if t.name not in refusals]
     if (call := _call_first(route, seen, route.order(admitted, roll), spends=0.0)) is not None:
         return call
-    if admitted:
-        return Discard(reason="expired")  # what is left is too short for any of them
+    if admitted:  # what is left is too short for any of them
+        return _too_late(route, seen)
     soonest = min(refusals[t.name] for t in worthy)
     why = _why_refused(worthy, quotas)
     return _wait(route, seen, roll, at_least_s=soonest, why=why)
+
+
+def _too_late(route: Route, seen: Seen) -> Degrade | Discard:
+    """No call can end in time; a handler may, unless the job was to fail rather."""
+    handler, (policy, _) = _handler(route, seen), _policy(route, seen)
+    if handler is None or policy == "fail":
+        return Discard(reason="expired")
+    return Degrade(handler=handler, why="expired")
+
+
+def _handler(route: Route, seen: Seen) -> str | None:
+    """The first handler that was not asked in vain in this delivery."""
+    return next((name for name in route.degraded if name not in seen.declined), None)
 
 
 def _why_refused(worthy: list[Target], quotas: Mapping[str, Kind]) -> str:
@@ -165,8 +182,9 @@ def _never(route: Route, seen: Seen) -> Degrade | Discard:
     """The step of a job that no target of its route may ever serve: to wait is no use."""
     reason = "below_quality" if _inside(route, seen) else "outside_geo"
     policy, _ = _policy(route, seen)
-    if route.degraded and policy in ("degrade", "degrade_after"):
-        return Degrade(handler=route.degraded[0], why=reason)
+    handler = _handler(route, seen)
+    if handler is not None and policy in ("degrade", "degrade_after"):
+        return Degrade(handler=handler, why=reason)
     return Discard(reason=reason)
 
 
@@ -198,8 +216,9 @@ def _after_fault(
     if reaction.ending is Ending.RELEASE:
         return Release(why=fault.kind)
     waits = reaction.ending is Ending.PARK and _would_rather_wait(route, seen)
-    if reaction.degrades and route.degraded and not waits:
-        return Degrade(handler=route.degraded[0], why=fault.kind)
+    handler = _handler(route, seen)
+    if reaction.degrades and handler is not None and not waits:
+        return Degrade(handler=handler, why=fault.kind)
     if reaction.ending is Ending.DISCARD:
         return Discard(reason=fault.kind)
     at_least_s = max(LONG_PARK_S.get(fault.kind, 0.0), fault.retry_after_s or 0.0)
@@ -299,7 +318,7 @@ def _kept_s(route: Route, seen: Seen, target: Target, coming: list[Target]) -> f
     """
     if seen.left_s is None:
         return 0.0
-    kept_s = route.handlers_s if route.degraded else 0.0
+    kept_s = route.handlers_s if _handler(route, seen) else 0.0
     if len(seen.tried) + 1 < route.retry.attempts:
         spare_s = seen.left_s - target.least_s
         kept_s += next((t.slow_s for t in coming if t.least_s <= spare_s), 0.0)
@@ -312,8 +331,14 @@ def _call(
     left_s = float("inf") if seen.left_s is None else seen.left_s - wait_s
     if left_s < target.least_s:
         return None
-    bound_s = min(target.attempt_s, max(left_s - kept_s, target.least_s))
-    return Call(target=target, wait_s=wait_s, bound_s=bound_s, spends=spends)
+    spare_s = max(left_s - kept_s, target.least_s)
+    return Call(
+        target=target,
+        wait_s=wait_s,
+        bound_s=min(target.attempt_s, spare_s),
+        spare_s=spare_s,
+        spends=spends,
+    )
 
 
 def worthy_targets(route: Route, seen: Seen) -> list[Target]:
@@ -337,7 +362,8 @@ def _wait(
     policy, patient_s = _policy(route, seen)
     if policy == "fail":
         return Discard(reason=why)
-    second_best = Degrade(handler=route.degraded[0], why=why) if route.degraded else None
+    handler = _handler(route, seen)
+    second_best = Degrade(handler=handler, why=why) if handler is not None else None
     degrades_in_s = patient_s - seen.age_s
     if second_best is not None and degrades_in_s <= 0:
         return second_best
@@ -353,7 +379,7 @@ def _wait(
     if seen.left_s is not None:
         shortest_s = min(t.min_useful_s for t in worthy_targets(route, seen))
         # A try that comes too late costs nothing; a second-best answer must not come so.
-        left_s = seen.left_s - (HEARD_LATE_S if second_best is not None else 0.0)
+        left_s = seen.left_s - (HEARD_LATE_S if route.degraded else 0.0)
         if delay_s > left_s - shortest_s:
             # One last try just before the deadline is worth more than none.
             delay_s = left_s - 2 * shortest_s

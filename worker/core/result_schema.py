@@ -58,7 +58,7 @@ _DEGRADED: Final = _object(
     reason=_said(
         _TEXT,
         "`circuit_open`, the kind of the last fault or of the one that a call would come to, "
-        "`below_quality` or `outside_geo`.",
+        "`below_quality`, `outside_geo` or `expired` (no time was left for a call).",
     ),
     cause=_said(_TEXT, 'The code of the last fault; "" if nothing was called.'),
     handler=_said(_TEXT, "The handler that gave it, by its name in the settings."),

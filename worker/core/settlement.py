@@ -77,7 +77,7 @@ class Degraded:
 
     Attributes:
         why: `circuit_open`, the kind of the last fault or of the one that a call would come to,
-            `below_quality` or `outside_geo`.
+            `below_quality`, `outside_geo` or `expired`.
         code: The last fault's code, "" if nothing was called.
         notice: What an end user is told of it.
         will_upgrade: Whether a model's answer is to replace it later.

@@ -60,10 +60,12 @@ def promised(route: Route, job: Job, seen: Seen, *, why: str, served: float) -> 
         served: The quality of its degraded answer.
     """
     wished = route.upgrade_later if job.upgrade_later is None else job.upgrade_later
-    if not wished or why not in _HEALED_BY_TIME or seen.age_s > route.park_max_s:
+    if not wished or why not in _HEALED_BY_TIME:
         return False
     better = worthy_targets(route, replace(seen, min_quality=max(seen.min_quality, served)))
-    left_s = float("inf") if seen.left_s is None else seen.left_s
+    left_s = route.park_max_s - seen.age_s
+    if seen.left_s is not None:
+        left_s = min(left_s, seen.left_s)
     return any(left_s > FIRST_WAIT_S + HEARD_LATE_S + target.least_s for target in better)
 
 

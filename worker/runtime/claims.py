@@ -180,5 +180,5 @@ def _named(flight: Flight, job: Job | Malformed) -> tuple[str, Job | Malformed]:
     # Only workers send to the parked queue; what anybody else calls an upgrade is none.
     ours = delivery.doorbell and flight.queues[delivery.message_id] is flight.lane.parked
     if not ours or named not in (None, of):
-        return named or delivery.message_id, job
+        return named or of or delivery.message_id, job
     return delivery.job, as_upgrade(job, served=delivery.above) if isinstance(job, Job) else job

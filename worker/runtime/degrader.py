@@ -180,7 +180,8 @@ class Degrader:
         route, job, request = trip.route, trip.job, trip.request
         if route is None or job is None or request is None or self._stop.is_set():
             return
-        for name in route.degraded:
+        # The route of an upgrade has no handlers, and theirs may learn from its answer.
+        for name in self._house.rules.routes[route.name].degraded:
             handler = self._house.handlers[name]
             steps: list[Callable[[], Awaitable[object]]] = []
             share = handler.terms.canary_share

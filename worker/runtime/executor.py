@@ -26,6 +26,7 @@ from worker.core.retry import RetryBudget
 from worker.core.route import Route
 from worker.core.settlement import Answered, Dead, Parked, Released, Settlement
 from worker.core.target import Target
+from worker.core.window import Outcome
 from worker.runtime.claims import Claims
 from worker.runtime.degrader import Degrader
 from worker.runtime.flights import Flight, Flights, Phase
@@ -87,10 +88,11 @@ class Executor:
         try:
             settlement = await self._work_or_be_cut(flight, trip)
             flight.phase = Phase.SETTLING
-            await self._settler.settle(flight, trip, settlement)
-            if isinstance(settlement, Answered):
+            ended = await self._settler.settle(flight, trip, settlement)
+            if ended and isinstance(settlement, Answered):
                 self._degrader.afterwards(trip, settlement)
         finally:
+            self._upgrades.look()
             if self._suspect is flight:
                 self._suspect = None
             self._requests.give_back(trip)
@@ -184,7 +186,7 @@ class Executor:
                     degraded = await self._degrader.step(trip, route, decision, is_open=is_open)
                     if degraded is not None:
                         return degraded
-                    route = replace(route, degraded=route.degraded[1:])
+                    trip.declined.add(decision.handler)
                 case Discard(reason=reason):
                     return self._discard(trip, reason)
                 case Release(why=why):
@@ -215,13 +217,15 @@ class Executor:
         if call.wait_s:
             trip.backoff_s += call.wait_s
             await asyncio.sleep(call.wait_s)
+        loop, target = asyncio.get_running_loop(), call.target
+        asked_at = loop.time()
         try:
-            passage = await self._gates.enter(call.target)
+            passage = await self._gates.enter(target, within_s=call.spare_s - target.least_s)
         except Refused as no:
             budget.give_back(call.spends)
-            now = asyncio.get_running_loop().time()
+            now = loop.time()
             until = max(no.refusal.until, now + REFUSED_S)
-            trip.refused[call.target.name] = Refusal(no.refusal.why, until)
+            trip.refused[target.name] = Refusal(no.refusal.why, until)
             self._house.tell(
                 CallRefused(
                     job=trip.record.job,
@@ -231,10 +235,16 @@ class Executor:
                 )
             )
             return None
+        spare_s = call.spare_s - (loop.time() - asked_at)
+        if spare_s < target.least_s:  # it took longer than anybody could know
+            self._gates.settle(passage, Outcome.IGNORED, Outcome.IGNORED)
+            budget.give_back(call.spends)
+            return None
+        call = replace(call, bound_s=min(call.bound_s, spare_s))
         answer = await self._call(trip, call, request, passage)
         if answer is not None:
             budget.earn()
-            if call.target.name not in {name for name, _ in trip.tried}:
+            if target.name not in {name for name, _ in trip.tried}:
                 budget.give_back(call.spends)  # it was worth it: the next job shall have it too
         return answer
 

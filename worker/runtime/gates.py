@@ -9,6 +9,7 @@ they are put together, and what was heard of a call is told to both gates.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Protocol
 
 from worker.core.breaker import FULL_RETRY_S, Permit, Refusal
@@ -159,20 +160,26 @@ class Gates:
 
     # --- one call --------------------------------------------------------------
 
-    async def enter(self, target: Target) -> Passage:
+    async def enter(self, target: Target, *, within_s: float = inf) -> Passage:
         """Ask for leave to make one call, and wait for its turn where the bucket is paced.
 
         Where only the number of calls in flight stands against it, waits up to
         `FULL_WAIT_S` seconds for one of them to end.
 
+        Args:
+            target: Who is to be called.
+            within_s: Leave that would come later is worth nothing.
+
         Raises:
             Refused: One of the two gates gave no leave, or the turn would come too late.
         """
         loop = asyncio.get_running_loop()
-        pacer = self._pacer_of[target.name]
-        if pacer.paced and (refusal := await self.paces.turn(pacer)) is not None:
-            raise Refused(pacer.bucket, refusal)
-        patient_until = loop.time() + FULL_WAIT_S
+        pacer, began = self._pacer_of[target.name], loop.time()
+        if pacer.paced:
+            refusal = await self.paces.turn(pacer, within_s=within_s)
+            if refusal is not None:
+                raise Refused(pacer.bucket, refusal)
+        patient_until = min(began + within_s, loop.time() + FULL_WAIT_S)
         while True:
             try:
                 if pacer.paced:

@@ -36,7 +36,8 @@ class Letters:
         """Ring again after `delay_s` seconds: the parked record is the truth.
 
         Raises:
-            Unavailable: It may or may not have been sent; a second doorbell is harmless.
+            Unavailable: It may or may not have been sent; a second doorbell does no harm but
+                to wake the job twice as often.
         """
         attributes = {**_identity(record), "iw-doorbell": "1"}
         if upgraded(record.job) is not None:

@@ -34,6 +34,8 @@ from worker.runtime.trip import Trip
 PUT_TRIES: Final = 5
 RECORD_BYTES_MAX: Final = 350_000  # DynamoDB's limit is 400 KB for the whole item
 RETRY_CAP_S: Final = 10.0
+TELL_BASE_S: Final = 2.0
+TELL_CAP_S: Final = 1800.0
 
 
 class Settler:
@@ -44,17 +46,18 @@ class Settler:
         self._acks = acks
         self._letters = Letters(house)
 
-    async def settle(self, flight: Flight, trip: Trip, settlement: Settlement) -> None:
-        """End a claimed flight."""
+    async def settle(self, flight: Flight, trip: Trip, settlement: Settlement) -> bool:
+        """End a claimed flight; whether it is the job's final record that says so."""
         match settlement:
             case Answered() | Degraded() | Dead():
-                await self._end(flight, trip, settlement)
+                return await self._end(flight, trip, settlement)
             case Parked():
                 await self._park(flight, trip, settlement)
             case Released():
                 await self._release(flight, trip, settlement)
             case _:
                 assert_never(settlement)
+        return False
 
     async def settle_late(self, flight: Flight, job: Job | None, record: Record) -> None:
         """A late doorbell of a finished job: send what a crash kept from being sent."""
@@ -68,9 +71,10 @@ class Settler:
 
     # --- final records -----------------------------------------------------------
 
-    async def _end(self, flight: Flight, trip: Trip, ended: Answered | Degraded | Dead) -> None:
+    async def _end(self, flight: Flight, trip: Trip, ended: Answered | Degraded | Dead) -> bool:
         content = self._envelope(trip, ended)
         where = await self._stored(content)
+        fits = where is not None
         if where is None:
             trip.waste += Waste.of_tokens(*spent_by(ended))
             ended = Dead(
@@ -101,10 +105,11 @@ class Settler:
         )
         record = await self._written(trip, ending)
         if record is None:
-            return
+            return False
         if told or await self._tell(flight, trip.job, record, content):
             self._acknowledge(flight)
         self._report(trip, ended, record)
+        return fits
 
     def _envelope(self, trip: Trip, ended: Answered | Degraded | Dead) -> bytes:
         record, at = trip.record, self._house.at()
@@ -154,14 +159,17 @@ class Settler:
             # Who waits for a better answer has one: its failure is nobody's to review.
             if record.state is State.DEAD and upgraded(record.job) is None:
                 await self._letters.send_dead(flight, record, content)
-            if reply_to is not None and reply_to in self._house.replies:
-                await self._letters.send_reply(reply_to, record, content)
             if record.state is State.DEGRADED:
                 await self._ring_for_upgrade(flight, record, content)
+            if reply_to is not None and reply_to in self._house.replies:
+                await self._letters.send_reply(reply_to, record, content)
             await self._house.ledger.mark_told(record)
         except Unavailable as error:
             self._failed(error, "tell")
-            self.give_back(flight, delay_s=self._pause_s(5))
+            # A queue that is out of order for long must not wear the message out.
+            tried, roll = flight.delivery.receive_count, self._house.roll()
+            delay_s = backoff_s(tried, roll, base_s=TELL_BASE_S, cap_s=TELL_CAP_S)
+            self.give_back(flight, delay_s=delay_s)
             return False
         except PayloadMissing:
             # The result outlived its object: there is nothing left to tell.

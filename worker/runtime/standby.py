@@ -68,6 +68,8 @@ class Standby:
         # speak for the target alone. Who was in hand at a crash is not exposed to more.
         if self._closed or trip.tried or trip.record.crashes or route.name in self._waiting:
             return False
+        if trip.declined:
+            return False  # after a park its handlers are asked again
         if not self._gates.held_for_all(route):
             return False  # our own trouble alone: another process may serve it at once
         rules = self._house.rules

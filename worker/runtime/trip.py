@@ -37,6 +37,7 @@ class Trip:
         request: What is asked, once it is here.
         handler_s: Waited for degraded handlers, in seconds.
         waste: What this run paid for nothing.
+        declined: Handlers that had no answer for it in this delivery.
         payload_bytes: Held for a payload that was fetched.
         refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
     """
@@ -56,6 +57,7 @@ class Trip:
     request: Request | None = field(default=None, repr=False)
     handler_s: float = 0.0
     waste: Waste = NOTHING
+    declined: set[str] = field(default_factory=set)
     payload_bytes: int = 0
     refused: dict[str, Refusal] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ class Trip:
             allow_geo=self.job.allow_geo if self.job else None,
             on_open=self.job.on_open if self.job else None,
             degrade_after_s=self.job.degrade_after_s if self.job else None,
+            declined=frozenset(self.declined),
         )
 
     def came_back(

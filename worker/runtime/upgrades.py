@@ -41,7 +41,7 @@ class Upgrades:
         self._busy_until = 0.0
 
     def look(self) -> None:
-        """Another job is in hand: note whether the slots fill up."""
+        """A job came into hand, or is about to leave: note whether the slots are filled."""
         if len(self._jobs()) >= self._many:
             self._busy_until = asyncio.get_running_loop().time() + BUSY_FOR_S
 

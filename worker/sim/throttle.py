@@ -86,8 +86,13 @@ class Found:
         )
 
 
-# A quarter of a call per second and worker is too few to learn from without more throttles.
+# A bucket of two calls loses what comes unevenly, and less than a call per second and worker
+# is too little to learn from without more throttles.
 STORMS: Final = (
+    Storm(workers=1, slots=16, per_s=2.5, offered_per_s=5.0, promised=False),
+    Storm(workers=2, slots=8, per_s=2.5, offered_per_s=5.0, promised=False),
+    Storm(workers=8, slots=8, per_s=10.0, offered_per_s=20.0),
+    Storm(workers=20, slots=16, per_s=50.0, offered_per_s=100.0),
     Storm(workers=1, slots=128),
     Storm(workers=4, slots=32),
     Storm(workers=20, slots=8),
