@@ -46,4 +46,4 @@ def test_each_phase_shows_in_the_numbers(story: Story) -> None:
     assert down.mean("QualityServed") < 0.5
     assert down.sum("JobsDegraded") > 0.9 * down.sum("JobsGood")
     assert back.sum("JobsGoodParked") > 0
-    assert back.sum("JobsDegraded") == 0
+    assert back.sum("JobsDegraded") < 0.05 * back.sum("JobsGood")
