@@ -270,19 +270,73 @@ def test_a_handler_below_the_quality_of_its_route_is_found() -> None:
     assert "leave the handler out" in finding.advice
 
 
-def with_summary(target: Target, **rules: Any) -> Plans:
-    """A route whose handler asks `target`, which no route names."""
-    spec = HandlerSpec(name="short", kind="summary", terms=Terms(), target=target)
-    route = Route(name="r", targets=(FAR,), degraded=("short",), **rules)
-    targets = {"far": FAR, target.name: target}
-    return Plans(routes={"r": route}, targets=targets, handlers={"short": spec})
-
-
 FAR = Target(name="far", model="eu.model", region="eu-central-1")
+
+
+def with_summary(target: Target, usual: Target = FAR, **rules: Any) -> Plans:
+    """A route to `usual` whose handler asks `target`, which no route names."""
+    spec = HandlerSpec(name="short", kind="summary", terms=Terms(), target=target)
+    route = Route(name="r", targets=(usual,), degraded=("short",), **rules)
+    targets = {usual.name: usual, target.name: target}
+    return Plans(routes={"r": route}, targets=targets, handlers={"short": spec})
 
 
 def test_the_target_of_a_summary_is_not_one_that_nobody_names() -> None:
     assert not list(findings(with_summary(NEAR)))
+
+
+@pytest.mark.parametrize(
+    ("summary", "route"),
+    [
+        (FAR, FAR),  # the same model in the same Region
+        (replace(FAR, max_tokens=100, tier="flex"), FAR),
+        (replace(FAR, bucket="ours"), FAR),
+        (FAR, replace(FAR, bucket="ours")),
+    ],
+)
+@pytest.mark.parametrize("of_its_route", [True, False])
+def test_a_summary_of_the_model_and_region_of_a_route_is_found(
+    summary: Target, route: Target, *, of_its_route: bool
+) -> None:
+    cheap = replace(summary, name="cheap")
+    plans = with_summary(cheap, route if of_its_route else Target(name="home", model="home"))
+    others = {} if of_its_route else {"r2": Route(name="r2", targets=(route,))}
+
+    (finding,) = findings(replace(plans, routes={**plans.routes, **others}))
+
+    named = "r" if of_its_route else "r2"
+    assert finding.wrong == (
+        f"the degraded handler `short` asks the model of route `{named}` in the same Region."
+    )
+    assert ("one model and Region", "cheap, far") in finding.facts
+    assert "another model, profile or Region" in finding.advice
+
+
+@pytest.mark.parametrize(
+    "apart", [{"model": "other"}, {"region": "eu-west-1"}, {"tier": "reserved"}]
+)
+def test_a_summary_of_another_model_or_region_is_fine(apart: dict[str, str]) -> None:
+    assert not list(findings(with_summary(replace(FAR, name="cheap", **apart))))  # type: ignore[arg-type]
+
+
+def test_a_summary_may_share_a_bucket_with_its_route_and_keeps_its_pace() -> None:
+    far, cheap = replace(FAR, bucket="ours"), replace(NEAR, bucket="ours")
+
+    assert not list(findings(with_summary(cheap, far)))
+
+
+def test_a_summary_of_the_model_and_region_of_its_route_keeps_a_worker_from_starting() -> None:
+    tree: dict[str, Any] = {
+        "queue": {"url": URL},
+        "targets": {"home": TARGETS["home"], "cheap": {**TARGETS["home"], "max_tokens": 100}},
+        "degraded": {"short": {"kind": "summary", "target": "cheap"}},
+        "routes": {"default": {"targets": ["home"], "degraded": ["short"], "on_open": "degrade"}},
+    }
+
+    with pytest.raises(SettingsError) as refused:
+        Settings(**tree)
+
+    assert "handler `short` asks the model of route `default`" in str(refused.value)
 
 
 def test_a_summary_is_no_better_than_its_target() -> None:

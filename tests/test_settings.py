@@ -492,6 +492,16 @@ def test_lanes_may_share_a_dead_letter_queue() -> None:
         ({"grace_s": 28}, "a long poll can outlast the grace", "WORKER_GRACE_S above 28 s"),
         ({"bytes_max": 10_485_759}, "no room for one receive", "at least 10485760"),
         (
+            {"bytes_max": 30_485_759, "payloads": {"bucket": "our-payloads"}},
+            "no room for the largest payload",
+            "at least 30485760",
+        ),
+        (
+            {"payloads": {"bucket": "our-payloads", "payload_bytes_max": 200_000_000}},
+            "no room for the largest payload",
+            "or lower the largest payload",
+        ),
+        (
             {"model": {"id": "m", "attempt_s": 20, "first_token_s": 21}},
             "`first_token_s` is longer than the call it watches",
             "raise WORKER_MODEL__ATTEMPT_S",
@@ -586,6 +596,8 @@ def test_what_is_probably_not_meant_is_a_warning(given: dict[str, Any], wrong: s
     [
         {"grace_s": 28.1},
         {"bytes_max": 10_485_760},
+        {"bytes_max": 10_485_760, "payloads": {"payload_bytes_max": 200_000_000}},
+        {"bytes_max": 30_485_760, "payloads": {"bucket": "our-payloads"}},
         {"model": {"id": "m", "attempt_s": 20, "first_token_s": 20}},
         {"routes": {"default": {"targets": ["default"], "deadline_s": 1.1}}},
         {"queue": {"url": URL, "lease_s": 10}},

@@ -62,7 +62,8 @@ class Delivery:
         receive_count: How often the queue has given it out.
         sent_at: When it was sent, seconds since 1970.
         tenant: The message group, "" if none.
-        job: The job's id if a worker sent this message (parked doorbell, dead letter).
+        job: The job's id if a worker sent this message (parked doorbell, dead letter); "" if
+            what stands there is no id.
         first_sent_at: When the job was first sent, if a worker sent this message.
         doorbell: Whether it is a parked doorbell.
         above: For an upgrade's doorbell, the quality of the answer that is there, 0 to 1.
@@ -189,11 +190,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def load(self, jobs: Sequence[str]) -> dict[str, Record]:
+    async def load(self, jobs: Sequence[str]) -> dict[str, Record | RecordUnreadable]:
         """The records of up to 100 jobs, consistently read; absent ones are left out.
 
+        A record that cannot be read is told in its place, and no other is concerned.
+
         Raises:
-            Unavailable: The ledger could not be asked.
+            Unavailable: The ledger could not be asked, or refused.
         """
         ...
 

@@ -44,6 +44,7 @@ from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
 
 READ_MARGIN_S: Final = 10.0  # behind the attempts' own timers, which are to fire first
+LEAVE_S: Final = 2.0  # for tasks that nobody waits for to hear that the process ends
 FORCED: Final = 3  # exit code of a drain that did not end within the grace
 
 
@@ -71,7 +72,7 @@ def run(settings: Settings) -> int:
             "a route would be missing when they are needed. See docs/degraded.md.\n"
         )
         return 1
-    return 0 if drain is Drain.CLEAN else FORCED
+    return _code(drain)
 
 
 def _loop_factory() -> Any:
@@ -92,7 +93,24 @@ async def _until_signalled(settings: Settings) -> Drain:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave, number)
-    return await serve(settings, stop=stop)
+    drain = await serve(settings, stop=stop)
+    if await _somebody_stays():
+        # The loop's own end would wait for it, until somebody kills the process.
+        sys.stdout.flush()
+        os._exit(_code(drain))
+    return drain
+
+
+async def _somebody_stays() -> bool:
+    """Whether a task does not hear that it is cancelled: a degraded handler of somebody's, say."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    return bool(left and (await asyncio.wait(left, timeout=LEAVE_S))[1])
+
+
+def _code(drain: Drain) -> int:
+    return 0 if drain is Drain.CLEAN else FORCED
 
 
 async def serve(

@@ -12,7 +12,7 @@ from worker.client.prepare import Preparer
 from worker.client.send import Sender
 from worker.core.job import Limits
 from worker.core.ledger import Record, State
-from worker.ports import PayloadMissing, Unavailable
+from worker.ports import PayloadMissing, RecordUnreadable, Unavailable
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import MemoryLedger, MemoryPayloads
 
@@ -46,7 +46,7 @@ class CountingLedger:
         self.reads: list[tuple[float, int]] = []
         self.trouble: Exception | None = None
 
-    async def load(self, jobs: Sequence[str]) -> dict[str, Record]:
+    async def load(self, jobs: Sequence[str]) -> dict[str, Record | RecordUnreadable]:
         self.reads.append((asyncio.get_running_loop().time(), len(jobs)))
         if self.trouble is not None:
             raise self.trouble
@@ -211,6 +211,41 @@ def test_what_waiting_does_not_cure_is_raised_at_once(trouble: Unavailable) -> N
         in_virtual_time(client(ledger).wait("a", timeout_s=1e6))
 
 
+def test_a_record_that_cannot_be_read_ends_the_wait_for_its_own_job_only() -> None:
+    ledger = CountingLedger()
+    ledger.ledger.unreadable.add("odd")
+    ids = ["a", "odd", "b"]
+
+    async def main() -> list[Result | BaseException]:
+        ledger.finish_at(5, "a", "b")
+        waiting = client(ledger)
+        return await asyncio.gather(
+            *(waiting.wait(job, timeout_s=60) for job in ids), return_exceptions=True
+        )
+
+    a, odd, b = in_virtual_time(main())
+
+    assert isinstance(odd, RecordUnreadable)
+    assert [one.job_id for one in (a, b) if isinstance(one, Result)] == ["a", "b"]
+    assert ledger.reads[0] == (0.0, 3)
+
+
+def test_who_waits_for_many_gets_all_that_can_be_read_and_then_the_error() -> None:
+    ledger = CountingLedger()
+    ledger.ledger.unreadable.add("odd")
+    told: list[str] = []
+
+    async def main() -> None:
+        ledger.finish_at(5, "a", "b")
+        async for result in client(ledger).as_completed(["odd", "a", "b"], timeout_s=60):
+            told.append(result.job_id)  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(RecordUnreadable):
+        in_virtual_time(main())
+
+    assert told == ["a", "b"]
+
+
 def test_an_error_of_our_own_leaves_nobody_waiting() -> None:
     ledger = CountingLedger()
     ledger.trouble = ZeroDivisionError()
@@ -290,11 +325,44 @@ def test_a_result_that_s3_has_forgotten_is_told_as_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "timeout_s"), [("abc", 1), ([""], 1), ([None], 1), (["a"], -1), (["a"], float("nan"))]
+    ("ids", "timeout_s"),
+    [
+        ("abc", 1),
+        ([""], 1),
+        ([None], 1),
+        ([["a"]], 1),
+        (["a", "x" * 129], 1),
+        (["x" * 3000], 1),
+        (["a b"], 1),
+        (["a/b"], 1),
+        (["a+upgrade+upgrade"], 1),
+        (["a"], -1),
+        (["a"], float("nan")),
+    ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(ids: Any, timeout_s: float) -> None:
     with pytest.raises(ValueError, match=r"job_ids|job id|timeout_s"):
         client(CountingLedger()).as_completed(ids, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("job", ["", "a b", "a+upgrade", "x" * 129, None])
+def test_there_is_no_upgrade_of_what_is_no_job(job: Any) -> None:
+    ledger = CountingLedger()
+
+    with pytest.raises(ValueError, match="job id"):
+        in_virtual_time(client(ledger).upgrade(job, timeout_s=1))
+
+    assert not ledger.reads
+
+
+@pytest.mark.parametrize("job", ["3f1c7c0e-7a50-4a6c-9a0e-5b0e8f6d2c11", "x" * 128, "a+upgrade"])
+def test_a_message_id_and_an_upgrade_can_be_waited_for(job: str) -> None:
+    ledger = CountingLedger()
+    ledger.finish(job)
+
+    result = in_virtual_time(client(ledger).wait(job, timeout_s=1))
+
+    assert result.job_id == job
 
 
 def test_a_result_shows_no_answer_text_when_printed() -> None:

@@ -28,6 +28,7 @@ from worker.local.resources import Resources, create_resources
 from worker.local.stack import LocalStack, new_account
 from worker.ports import AnswerCache, BreakerStore, Ledger, Payloads, Queue
 from worker.sim.clock import EPOCH, in_virtual_time
+from worker.sim.ledger import LedgerHandle
 from worker.sim.memory import MemoryBreakers, MemoryCache, MemoryLedger, MemoryPayloads, MemoryQueue
 
 T = TypeVar("T")
@@ -143,6 +144,16 @@ def on_ledger(stage: str, test: Callable[[Ledger, Clock], Awaitable[None]]) -> N
         await test(dynamo_ledger(given, clock), clock)
 
     in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+async def spoil(ledger: Ledger, job: str) -> None:
+    """Put something into a job's place that is no record, as a later version might."""
+    if isinstance(ledger, LedgerHandle):
+        ledger._ledger.unreadable.add(job)
+        return
+    assert isinstance(ledger, DynamoLedger)
+    item = {"job": {"S": job}, "state": {"S": "a_later_state"}, "sent_at": {"N": "1"}}
+    await ledger._client.put_item(TableName=ledger._table, Item=item)
 
 
 def dynamo_ledger(given: Open, clock: Clock, client: Any = None) -> DynamoLedger:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.contract.stage import SKEW_S, STAGES, Clock, on_ledger
+from tests.contract.stage import SKEW_S, STAGES, Clock, on_ledger, spoil
 from worker.core import ledger as rules
 from worker.core.fault import Billed, Kind
 from worker.core.ledger import (
@@ -20,7 +20,7 @@ from worker.core.ledger import (
     Stale,
     State,
 )
-from worker.ports import Ledger
+from worker.ports import Ledger, RecordUnreadable
 
 pytestmark = pytest.mark.parametrize("stage", STAGES)
 
@@ -62,7 +62,9 @@ async def finished(ledger: Ledger, held: Record, ending: Ending) -> Record:
 
 
 async def stored(ledger: Ledger) -> Record | None:
-    return (await ledger.load([JOB])).get(JOB)
+    record = (await ledger.load([JOB])).get(JOB)
+    assert not isinstance(record, RecordUnreadable)
+    return record
 
 
 def test_the_first_claim_makes_the_record(stage: str) -> None:
@@ -381,6 +383,22 @@ def test_many_records_are_loaded_at_once_and_absent_ones_are_left_out(stage: str
 
         assert found == {record.job: record for record in records}
         assert await ledger.load([]) == {}
+
+    on_ledger(stage, main)
+
+
+def test_a_record_that_cannot_be_read_concerns_its_own_job_only(stage: str) -> None:
+    async def main(ledger: Ledger, _: Clock) -> None:
+        good = await claimed(ledger, asked())
+        await spoil(ledger, "odd")
+
+        found = await ledger.load([JOB, "odd", "absent"])
+
+        assert set(found) == {JOB, "odd"}
+        assert found[JOB] == good
+        assert isinstance(found["odd"], RecordUnreadable)
+        with pytest.raises(RecordUnreadable):
+            await ledger.claim(asked(job="odd"))
 
     on_ledger(stage, main)
 

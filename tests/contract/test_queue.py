@@ -62,6 +62,21 @@ def test_an_upgrades_doorbell_says_how_good_the_answer_is_that_is_there(
     on_queues(stage, main)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["x" * 129, "x" * 3000, "invoice 42", "世界", "+upgrade", "a+upgrade+upgrade", "a\n"],
+)
+def test_what_is_no_id_names_no_job(stage: str, written: str) -> None:
+    async def main(queues: Queues) -> None:
+        await queues.jobs.send(Outgoing(body=b"{}", attributes={"iw-job": written}))
+
+        delivery = await take(queues.jobs, wait_s=5)
+
+        assert delivery.job == ""
+
+    on_queues(stage, main)
+
+
 def test_attributes_of_others_are_passed_over(stage: str) -> None:
     async def main(queues: Queues) -> None:
         attributes = {"iw-sent-ms": "yesterday", "colour": "blue"}

@@ -112,7 +112,10 @@ def test_a_pattern_that_would_explode_elsewhere_takes_its_time_by_the_text(tmp_p
         ("[[rules]]\npattern='a'\nanswer='b'\n[[rules]]\npattern=''\nanswer='b'", "rule 2"),
         ("[[rules]]\npattern='a'\nanswer='b'\nquality=true", "`quality` must be from 0 to 1"),
         ("[[rules]]\npattern='a'\nanswer='b'\nquality=7", "`quality` must be from 0 to 1"),
-        ("[[rules]]\npattern='a'\nanswer='b'\nloses='c'", "`loses` must be a list of words"),
+        (
+            "[[rules]]\npattern='a'\nanswer='b'\nloses='c'",
+            "`loses` must be a list of up to 32 words",
+        ),
         ("[[rules]]\npattern='(a'\nanswer='b'", "`pattern` is none of RE2"),
         ("[[rules]]\npattern='(a)\\1'\nanswer='b'", "`pattern` is none of RE2"),
         ("[[rules]]\npattern='a'\nanswer='costs $5'", "a `$` that names no group"),

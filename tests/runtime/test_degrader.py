@@ -1,7 +1,8 @@
 """Degraded handlers: whatever one of them does, a job loses that step and no more."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from worker.core.fault import Fault, Kind
 from worker.core.job import Job, Request
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route
-from worker.core.settlement import DegradedAnswer
+from worker.core.settlement import DegradedAnswer, Spent
 from worker.core.target import Target
 from worker.core.verdict import State
 from worker.ports import Handler
@@ -45,6 +46,19 @@ class Fake:
         self.asked.append(context)
         given: DegradedAnswer | None = self.does(job)
         return await given if asyncio.iscoroutine(given) else given
+
+
+class Raises(Mapping[str, Any]):
+    """A content block with code of its own."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(SECRET)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["text"])
+
+    def __len__(self) -> int:
+        return 1
 
 
 def says(text: str, **how: Any) -> Fake:
@@ -120,6 +134,7 @@ def play(
 BAD: dict[str, tuple[Callable[[], Fake], str, str]] = {
     "raises": (lambda: raises(KeyError(SECRET)), "failed", "KeyError"),
     "cancels": (lambda: raises(asyncio.CancelledError()), "failed", "CancelledError"),
+    "exits": (lambda: raises(SystemExit(3)), "failed", "SystemExit"),
     "hangs": (lambda: Fake(lambda _: for_ever()), "late", ""),
     "hangs and is slow to hear": (
         lambda: Fake(lambda _: for_ever_and_hard_of_hearing()),
@@ -131,6 +146,36 @@ BAD: dict[str, tuple[Callable[[], Fake], str, str]] = {
         lambda: Fake(lambda _: DegradedAnswer(content=({"text": object()},))),
         "failed",
         "content is no JSON",
+    ),
+    "gives a number as a text": (
+        lambda: Fake(lambda _: DegradedAnswer(content=({"text": 5},))),
+        "failed",
+        "a text is no string",
+    ),
+    "loses what no JSON holds": (
+        lambda: says("first", loses=("\ud800",)),
+        "failed",
+        "loses is no list of words",
+    ),
+    "loses more than a record holds": (
+        lambda: says("first", loses=("x" * 400_000,)),
+        "failed",
+        "loses is no list of words",
+    ),
+    "spent nobody's tokens": (
+        lambda: Fake(
+            lambda _: replace(
+                DegradedAnswer.saying("first"),
+                spent=Spent(usage=None, target=None),  # type: ignore[arg-type]
+            )
+        ),
+        "failed",
+        "spent is no Spent",
+    ),
+    "gives what raises when it is looked at": (
+        lambda: Fake(lambda _: DegradedAnswer(content=(Raises(),))),
+        "failed",
+        "KeyError",
     ),
     "has none": (lambda: Fake(lambda _: None), "declined", ""),
     "gives too little": (lambda: says("first", quality=0.1), "below_quality", ""),
@@ -465,7 +510,7 @@ def test_what_is_practised_when_the_worker_leaves_is_dropped() -> None:
 class Pupil:
     """A handler that learns."""
 
-    error: Exception | None = None
+    error: BaseException | None = None
     seen: list[tuple[Request, Answer, Target]] = field(default_factory=list)
 
     async def answer(self, job: Job, context: Context) -> DegradedAnswer | None:
@@ -479,8 +524,8 @@ class Pupil:
         self.seen.append((request, answer, target))
 
 
-@pytest.mark.parametrize("error", [None, KeyError(SECRET)])
-def test_a_handler_that_learns_sees_every_answer_of_a_model(error: Exception | None) -> None:
+@pytest.mark.parametrize("error", [None, KeyError(SECRET), SystemExit(3)])
+def test_a_handler_that_learns_sees_every_answer_of_a_model(error: BaseException | None) -> None:
     world = World(routes={"default": ROUTE})
     pupil = Pupil(error)
 
@@ -502,5 +547,41 @@ def test_a_handler_that_learns_sees_every_answer_of_a_model(error: Exception | N
         assert (given.stop_reason, target.name) == ("end_turn", "a")
         assert not untaught
     else:
-        assert untaught == [("first", "KeyError")]
+        assert untaught == [("first", type(error).__name__)]
         assert SECRET not in repr(worker.told.events)
+
+
+@dataclass
+class Deaf(Pupil):
+    """A handler that does not hear that it is cancelled, until it is let go."""
+
+    let_go: bool = False
+
+    async def learn(self, job: Job, request: Request, answer: Answer, target: Target) -> None:
+        del job, request, answer, target
+        while not self.let_go:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+
+def test_a_worker_leaves_without_the_handler_that_does_not_hear_it() -> None:
+    world = World(routes={"default": ROUTE})
+    deaf = Deaf()
+
+    async def main() -> float:
+        world.submit(id="job-0", prompt=SECRET)
+        made = {"first": Handler(does=deaf), "second": Handler(does=says("x"))}
+        worker = LivingWorker(world, "w1", house={"handlers": made})
+        await until_quiet(world)
+        loop = asyncio.get_running_loop()
+        stopped_at = loop.time()
+        try:
+            async with asyncio.timeout(600):
+                await asyncio.shield(worker.drain())
+        finally:
+            deaf.let_go = True
+        return loop.time() - stopped_at
+
+    took_s = in_virtual_time(main())
+
+    assert took_s < 10.0

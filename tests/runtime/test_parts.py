@@ -63,6 +63,48 @@ def test_a_reservation_lingers_for_a_fuller_batch_and_no_longer() -> None:
     assert in_virtual_time(main()) == (4, 0.1)
 
 
+def test_payloads_wait_for_memory_in_order_and_go_before_every_poller() -> None:
+    async def main() -> list[str]:
+        permits, order = Permits(10, 3 * MIB, message_bytes=MIB), []
+        assert await permits.reserve(3, linger_s=0.0) == 3
+
+        async def poller() -> None:
+            taken = await permits.reserve(10, linger_s=0.0)
+            order.append(f"poller {taken}")
+            permits.settle_reservation(taken, [])
+
+        async def payload(mib: int) -> None:
+            await permits.reserve_bytes(mib * MIB)
+            order.append(f"payload {mib}")
+            await asyncio.sleep(1)
+            permits.give_back(slots=0, size_bytes=mib * MIB)
+
+        waiting = [asyncio.create_task(one) for one in (poller(), payload(2), payload(1))]
+        for _ in range(3):
+            await asyncio.sleep(10)
+            permits.settle_reservation(1, [])
+        await asyncio.gather(*waiting)
+        return order
+
+    assert in_virtual_time(main()) == ["payload 2", "payload 1", "poller 1"]
+
+
+def test_a_payload_that_waits_no_longer_stands_in_nobodys_way() -> None:
+    async def main() -> int:
+        permits = Permits(3, 3 * MIB, message_bytes=MIB)
+        large = asyncio.create_task(permits.reserve_bytes(9 * MIB))
+        small = asyncio.create_task(permits.reserve_bytes(MIB))
+        poller = asyncio.create_task(permits.reserve(3, linger_s=0.0))
+        await asyncio.sleep(1)
+        assert not small.done()
+        assert not poller.done()
+        large.cancel()
+        await small
+        return await poller
+
+    assert in_virtual_time(main()) == 2
+
+
 def test_closed_permits_let_everybody_go_and_keep_nothing() -> None:
     async def main() -> tuple[list[int], int]:
         permits = Permits(3, 3 * MIB, message_bytes=MIB)

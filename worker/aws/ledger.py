@@ -142,10 +142,10 @@ class DynamoLedger:
         change.require_held(record, record.state)
         await self._update(record.job, change)
 
-    async def load(self, jobs: Sequence[str]) -> dict[str, Record]:
+    async def load(self, jobs: Sequence[str]) -> dict[str, Record | RecordUnreadable]:
         keys = [{KEY: attribute(KEY, job)} for job in dict.fromkeys(jobs)]
         left = {self._table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
-        found: dict[str, Record] = {}
+        found: dict[str, Record | RecordUnreadable] = {}
         for tries in range(ROUNDS_MAX):
             if not left:
                 return found
@@ -153,8 +153,7 @@ class DynamoLedger:
                 await asyncio.sleep(PAUSE_S * 2**tries)
             answer = await self._ask(self._client.batch_get_item, RequestItems=left)
             for item in answer.get("Responses", {}).get(self._table, ()):
-                record = _read(item)
-                found[record.job] = record
+                found[item[KEY]["S"]] = _read_or_told(item)
             left = answer.get("UnprocessedKeys", {})
         if left:
             raise Unavailable(store="ledger", why="UnprocessedKeys")
@@ -227,6 +226,13 @@ def _read(item: Item) -> Record:
         return decode(item)
     except Unreadable:
         raise RecordUnreadable from None
+
+
+def _read_or_told(item: Item) -> Record | RecordUnreadable:
+    try:
+        return _read(item)
+    except RecordUnreadable as told:
+        return told
 
 
 class _Change:

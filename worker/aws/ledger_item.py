@@ -130,6 +130,6 @@ def decode(item: Item) -> Record:
             if name in item
         }
         return Record(**values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"{type(error).__name__} in a stored record"
         raise Unreadable(msg) from None

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from worker.aws.trouble import asking
 from worker.core.job import instant_of, share_of
+from worker.core.job_id import job_id_of
 from worker.ports import Delivery, Fate, Outgoing
 
 BATCH_MAX: Final = 10
@@ -120,7 +121,7 @@ def _delivery(url: str, message: Mapping[str, Any]) -> Delivery:
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
         sent_at=int(system.get("SentTimestamp", 0)) / 1000,
         tenant=system.get("MessageGroupId", ""),
-        job=ours.get(JOB, ""),
+        job=job_id_of(ours.get(JOB, "")),
         first_sent_at=instant_of(sent_ms),
         doorbell=DOORBELL in ours,
         above=share_of(ours.get(ABOVE, "")),

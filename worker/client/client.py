@@ -28,9 +28,10 @@ from worker.client.result import Result, result_of
 from worker.client.send import NotSubmitted, Sender, SubmitFailed, Submitted, batches
 from worker.client.watch import Watcher
 from worker.core.job import Limits
+from worker.core.job_id import job_id_of
 from worker.core.ledger import Record
-from worker.core.upgrade import upgrade_id
-from worker.ports import Ledger, Payloads, Unavailable
+from worker.core.upgrade import SUFFIX, upgrade_id
+from worker.ports import Ledger, Payloads, RecordUnreadable, Unavailable
 
 RESULT_MAX_BYTES: Final = 64_000_000  # far above any model's answer
 _ROUND: Final = 100  # jobs prepared before more are drawn from the caller's iterable
@@ -196,6 +197,8 @@ class Client:
             TimeoutError: It has none after `timeout_s` seconds.
             ValueError: `job_id` is no job id, or `timeout_s` is negative.
             Unavailable: The ledger cannot be asked from here (no credentials).
+            RecordUnreadable: An `Unavailable`: the record of this job, and of no other, cannot be
+                read, say because a later version wrote it.
             PayloadMissing: Its result was in S3, and the bucket's life cycle removed it.
         """
         async with aclosing(self.as_completed([job_id], timeout_s=timeout_s)) as results:
@@ -210,6 +213,7 @@ class Client:
         Raises:
             As `wait` does.
         """
+        _checked([job_id])
         return await self.wait(upgrade_id(job_id), timeout_s=timeout_s)
 
     def as_completed(
@@ -220,15 +224,13 @@ class Client:
         A job that failed for good is a `Result` with status `failed` or `expired`.
 
         Raises:
-            As `wait` does. `TimeoutError` tells how many are missing.
+            As `wait` does. `TimeoutError` tells how many are missing; `RecordUnreadable` comes
+            after all the other results.
         """
         if isinstance(job_ids, str):
             msg = "job_ids must be several ids; for one id there is wait()"
             raise ValueError(msg)  # noqa: TRY004 - one kind of error for bad input
-        ids = list(dict.fromkeys(job_ids))
-        if not all(isinstance(job_id, str) and job_id for job_id in ids):
-            msg = "a job id is a string that is not empty"
-            raise ValueError(msg)
+        ids = _checked(job_ids)
         if not timeout_s >= 0:
             msg = f"timeout_s must not be negative, got {timeout_s}"
             raise ValueError(msg)
@@ -240,17 +242,24 @@ class Client:
 
     async def _as_completed(self, ids: list[str], timeout_s: float) -> AsyncGenerator[Result, None]:
         until = asyncio.get_running_loop().time() + timeout_s
+        unreadable: RecordUnreadable | None = None
         with self._watcher.watching(ids) as news:
             for missing in range(len(ids), 0, -1):
                 try:
                     async with asyncio.timeout_at(until):
-                        result = await self._result(await news.get())
+                        found = await news.get()
+                        if isinstance(found, RecordUnreadable):
+                            unreadable = found
+                            continue
+                        result = await self._result(found)
                 except TimeoutError:
                     msg = f"{missing} of {len(ids)} jobs have no result after {timeout_s:g} s"
                     if trouble := self._watcher.trouble:
                         msg += f"; the last read failed: {trouble}"
                     raise TimeoutError(msg) from None
                 yield result
+        if unreadable is not None:
+            raise unreadable
 
     async def _result(self, found: Record | Exception) -> Result:
         if isinstance(found, Exception):
@@ -289,6 +298,19 @@ class Client:
         except InvalidJob as refused:
             wrong = refused.malformed
             return NotSubmitted(index=index, job_id=named, code=wrong.reason, detail=str(refused))
+
+
+def _checked(job_ids: Iterable[str]) -> list[str]:
+    """Each id once, in order; a wrong one would fail the reads of all who wait."""
+    ids = list(job_ids)
+    for n, job_id in enumerate(ids):
+        if not isinstance(job_id, str) or not job_id_of(job_id):
+            msg = (
+                f"job id number {n + 1} is none: 1 to 128 characters of A-Z a-z 0-9 . _ : -, "
+                f"and for an upgrade `{SUFFIX}` behind them"
+            )
+            raise ValueError(msg)
+    return list(dict.fromkeys(ids))
 
 
 def _rounds(

@@ -5,7 +5,8 @@ Whoever waits, waits here: ids that are due together are read together, up to
 seldom up to every 2 s, with jitter, so that many producers do not ask in step.
 
 A ledger that does not answer is asked again like a job that is not done. Only a
-cause that waiting will not cure (no credentials, no such table) ends the waiting.
+cause that waiting will not cure (no credentials, no such table) ends the waiting,
+and a record that cannot be read that of its own job.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.ledger import Record
-from worker.ports import Unavailable
+from worker.ports import RecordUnreadable, Unavailable
 
 READ_MAX: Final = 100  # ids in one call; BatchGetItem takes no more
 FIRST_S: Final = 0.1
@@ -27,14 +28,13 @@ _READS_AT_ONCE: Final = 4
 _HOPELESS: Final = frozenset(
     {
         "AccessDeniedException",
-        "RecordUnreadable",
         "ResourceNotFoundException",
         "ValidationException",
     }
 )
 
 News = asyncio.Queue[Record | Exception]
-Load = Callable[[Sequence[str]], Awaitable[dict[str, Record]]]
+Load = Callable[[Sequence[str]], Awaitable[dict[str, Record | RecordUnreadable]]]
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Watcher:
             if (watched := self._watched.get(job_id)) is None:
                 continue
             record = records.get(job_id)
-            if record is not None and record.state.final:
+            if isinstance(record, RecordUnreadable) or (record and record.state.final):
                 self._tell(job_id, record)
             else:
                 jitter = 0.75 + 0.5 * random.random()  # noqa: S311 - jitter

@@ -6,12 +6,13 @@ is never above what the settings say of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import orjson
 
+from worker.core.answer import Usage
 from worker.core.fault import Fault
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy
@@ -19,6 +20,11 @@ from worker.core.settlement import DegradedAnswer, Origin, Spent
 from worker.core.target import Target
 
 ANSWER_BYTES_MAX: Final = 262_144  # with the rest of the envelope it still fits a record
+WORDS_MAX: Final = 32  # in `loses`; the notice repeats each
+WORD_CHARS_MAX: Final = 64
+_NAME_CHARS_MAX: Final = 2048  # of a target that a handler names
+_TOKENS_MAX: Final = 2**53  # JSON readers count no further
+_USD_MAX: Final = 1e9  # for a million tokens
 
 
 class ModelFaultError(Exception):
@@ -139,11 +145,14 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
             return "a content block is no object with one key"
     blocks = tuple(dict(block) for block in content)
     try:
-        size = len(orjson.dumps(blocks))
+        # As deep as it lies in a result: JSON is not written at every depth.
+        size = len(orjson.dumps({"output": {"message": {"content": blocks}}}))
     except (TypeError, ValueError):  # orjson's own error is a TypeError
         return "content is no JSON"
     if size > ANSWER_BYTES_MAX:
         return "content is too large"
+    if not all(isinstance(block.get("text", ""), str) for block in blocks):
+        return "a text is no string"
     if wrong := _wrong_beside_content(answer):
         return wrong
     return replace(
@@ -155,16 +164,57 @@ def sound(answer: object, terms: Terms) -> DegradedAnswer | str:
 
 
 def _wrong_beside_content(answer: DegradedAnswer) -> str:
-    quality: Any = answer.quality
-    if not isinstance(quality, int | float) or not 0.0 <= quality <= 1.0:
+    if not _lies_in(answer.quality, 1.0):
         return "quality is not from 0 to 1"
-    loses: Any = answer.loses
-    if not isinstance(loses, tuple | list) or not all(isinstance(what, str) for what in loses):
+    if not is_words(answer.loses):
         return "loses is no list of words"
-    spent: Any = answer.spent
-    if not isinstance(spent, Spent | None):
+    if answer.spent is not None and not _is_spent(answer.spent):
         return "spent is no Spent"
     return "" if answer.origin is None or _is_origin(answer.origin) else "origin is no Origin"
+
+
+def is_words(loses: object) -> bool:
+    r"""Whether it is a list of words for what is lost: few, short, and fit to be shown.
+
+    >>> is_words(["length"]), is_words("length"), is_words(["length" * 99]), is_words(["\ud800"])
+    (True, False, False, False)
+    """
+    return (
+        isinstance(loses, tuple | list)
+        and len(loses) <= WORDS_MAX
+        and all(_is_text(word, WORD_CHARS_MAX) for word in loses)
+    )
+
+
+def _is_text(value: object, chars_max: int) -> bool:
+    # A lone surrogate is not printable, and no UTF-8.
+    return isinstance(value, str) and len(value) <= chars_max and value.isprintable()
+
+
+def _lies_in(value: object, most: float) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= most
+
+
+def _is_spent(spent: Any) -> bool:
+    return isinstance(spent, Spent) and _is_usage(spent.usage) and _is_target(spent.target)
+
+
+def _is_usage(usage: Any) -> bool:
+    return isinstance(usage, Usage) and all(
+        isinstance(tokens, int) and 0 <= tokens <= _TOKENS_MAX for tokens in astuple(usage)
+    )
+
+
+def _is_target(target: Any) -> bool:
+    """Whether the result can say whom it names, and at which prices."""
+    return (
+        isinstance(target, Target)
+        and all(
+            _is_text(name, _NAME_CHARS_MAX)
+            for name in (target.name, target.model, target.region, target.tier)
+        )
+        and all(_lies_in(usd, _USD_MAX) for usd in (target.price_input, target.price_output))
+    )
 
 
 def _is_origin(origin: Any) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from worker.core.job import Job, Limits, PayloadRef, Request
+from worker.core.job_id import ID
 from worker.core.strict_json import Malformed, loads
 
 VERSION: Final = 1
@@ -33,7 +34,6 @@ def _invalid(name: str, detail: str) -> _WrongFieldError:
     return _WrongFieldError("invalid_field", name, detail)
 
 
-_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _S3_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]{1,1024})")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -178,7 +178,7 @@ _ROUTE_SAYS: Final = "must be the name of a configured route; an ARN or a URL is
 _ENVELOPE: Final[Mapping[str, _Check]] = MappingProxyType(
     {
         "v": _version,
-        "id": _text(_ID, "must be 1 to 128 characters of A-Z a-z 0-9 . _ : -"),
+        "id": _text(ID, "must be 1 to 128 characters of A-Z a-z 0-9 . _ : -"),
         "payload_ref": _payload_ref,
         "route": _text(_NAME, _ROUTE_SAYS),
         "deadline_s": _number(0.001, DEADLINE_MAX_S),

@@ -29,6 +29,14 @@ class Malformed:
     field: str
     detail: str
 
+    def __str__(self) -> str:
+        """Where it is wrong, and what.
+
+        >>> str(Malformed("invalid_field", "id", "must be a string"))
+        'id: must be a string'
+        """
+        return f"{self.field}: {self.detail}" if self.field else self.detail
+
 
 def loads(body: bytes, *, body_bytes: int, depth: int) -> dict[str, Any] | Malformed:
     """Read one JSON object of at most `body_bytes` bytes and `depth` levels."""

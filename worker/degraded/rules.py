@@ -25,7 +25,7 @@ from typing import Any, Final
 import orjson
 import re2
 
-from worker.core.degrade import Context
+from worker.core.degrade import WORD_CHARS_MAX, WORDS_MAX, Context, is_words
 from worker.core.job import Job
 from worker.core.settlement import DegradedAnswer
 from worker.degraded.texts import asked
@@ -109,8 +109,9 @@ def _rule(rule: Any, where: str) -> Rule:
     quality, loses = rule.get("quality", 1.0), rule.get("loses", [])
     if isinstance(quality, bool) or not isinstance(quality, int | float) or not 0 <= quality <= 1:
         raise RulesUnreadableError(where, "`quality` must be from 0 to 1")
-    if not isinstance(loses, list) or not all(isinstance(what, str) for what in loses):
-        raise RulesUnreadableError(where, "`loses` must be a list of words")
+    if not is_words(loses):
+        most = f"{WORDS_MAX} words of up to {WORD_CHARS_MAX} characters"
+        raise RulesUnreadableError(where, f"`loses` must be a list of up to {most}")
     pattern = _compiled(rule["pattern"], where)
     template = Template(rule["answer"])
     if not template.is_valid():

@@ -35,6 +35,7 @@ from worker.runtime.trip import Trip
 
 LEARNING_MAX: Final = 32
 CANARIES_MAX: Final = 2
+CLOSE_S: Final = 2.0  # for what runs beside the jobs to hear that the worker leaves
 CANARY: Final = "canary"
 OF_QUOTA: Final = frozenset({Kind.THROTTLED, Kind.EXHAUSTED})
 # What a handler's own call comes to that is no longer waited for.
@@ -166,7 +167,10 @@ class Degrader:
             self._gates.throttled(leave, fault)
             waste = _maybe_wasted(handler, trip.request, fault)
             return _Given(outcome="throttled", error=fault.code, waste=waste)
-        given = _judged(task, handler, trip, trip.request)
+        try:
+            given = _judged(task, handler, trip, trip.request)
+        except Exception as error:  # noqa: BLE001 - what was given may have code of its own
+            given = _Given(outcome="failed", error=type(error).__name__)
         failed = given.outcome == "failed"
         self._gates.settle(leave, Outcome.FAILURE if failed else Outcome.SUCCESS)
         return given
@@ -195,11 +199,12 @@ class Degrader:
                 self._spawn(among, name, steps, 2 * handler.terms.limit_s)
 
     async def close(self) -> None:
-        """Drop whatever still runs beside the jobs."""
+        """Drop whatever still runs beside the jobs; what does not hear is left behind."""
         left = [*self._learning, *self._canaries]
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            await asyncio.wait(left, timeout=CLOSE_S)
 
     def _spawn(
         self,
@@ -213,7 +218,9 @@ class Degrader:
                 async with asyncio.timeout(limit_s):
                     for step in steps:
                         await step()
-            except Exception as error:  # noqa: BLE001 - a handler may fail; the worker may not
+            except (asyncio.CancelledError, GeneratorExit):
+                raise  # the worker leaves
+            except BaseException as error:  # noqa: BLE001 - a handler may fail; the worker may not
                 self._house.tell(HandlerUntaught(handler=name, error=type(error).__name__))
 
         task = asyncio.get_running_loop().create_task(bounded(), name=f"beside-{name}")
@@ -230,8 +237,15 @@ def _unfit(handler: Handler, trip: Trip, *, canary: bool) -> str:
     return ""
 
 
+class _ExitsError(Exception):
+    """A handler raised what ends a process; here it ends the handler's step."""
+
+
 async def _called(handler: Handler, job: Job, context: Context) -> object:
-    return await handler.does.answer(job, context)
+    try:
+        return await handler.does.answer(job, context)
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would let it out of the loop
+        raise _ExitsError(type(error).__name__) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +277,8 @@ def _judged(task: asyncio.Task[object], handler: Handler, trip: Trip, request: R
         fault = error.fault if isinstance(error, ModelFaultError) else None
         waste = _maybe_wasted(handler, request, fault) if fault else NOTHING
         # Its text may hold a job's.
-        return _Given(outcome="failed", error=type(error).__name__, waste=waste)
+        name = str(error) if isinstance(error, _ExitsError) else type(error).__name__
+        return _Given(outcome="failed", error=name, waste=waste)
     raw = task.result()
     answer = None if raw is None else sound(raw, handler.terms)
     if answer is None:

@@ -16,33 +16,30 @@ from typing import Final, assert_never
 from worker.core.answer import Answer
 from worker.core.breaker import Refusal
 from worker.core.cost import Waste
-from worker.core.envelope import parse_payload
 from worker.core.events import AttemptMade, CallRefused, FaultUnknown
 from worker.core.fault import Fault, Kind, Vote, heard
 from worker.core.guards import MassDeathGuard
-from worker.core.job import Job, PayloadRef, Request
+from worker.core.job import Request
 from worker.core.pacer import REFUSED_FOR
 from worker.core.plan import Call, Degrade, Discard, Park, Release, plan
-from worker.core.retry import RetryBudget, backoff_s
+from worker.core.retry import RetryBudget
 from worker.core.route import Route
 from worker.core.settlement import Answered, Dead, Parked, Released, Settlement
-from worker.core.strict_json import Malformed
 from worker.core.target import Target
 from worker.core.window import Outcome
-from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.claims import Claims
 from worker.runtime.degrader import Degrader
 from worker.runtime.flights import Flight, Flights, Phase
 from worker.runtime.gates import Gates, Passage, Refused
 from worker.runtime.holds import Holds
 from worker.runtime.house import House
+from worker.runtime.payload import Requests
 from worker.runtime.permits import Permits
 from worker.runtime.settler import Settler
 from worker.runtime.standby import Standby
 from worker.runtime.trip import Trip
 from worker.runtime.upgrades import Upgrades
 
-PAYLOAD_TRIES: Final = 3
 SUSPECT_FROM: Final = 2  # crashes in a row; one crash takes too many bystanders along
 SUSPECT_DELAY_S: Final = 5.0
 REFUSED_S: Final = 0.5  # the shortest time for which a target is not asked again
@@ -67,9 +64,9 @@ class Executor:
         self._claims = claims
         self._settler = settler
         self._holds = holds
-        self._permits = permits
         self._gates = gates
         self._degrader = degrader
+        self._requests = Requests(house, holds=holds, permits=permits)
         self._standby = Standby(house, gates)
         self._upgrades = Upgrades(
             flights, gates, routes=house.rules.routes, slots=house.rules.slots
@@ -98,8 +95,7 @@ class Executor:
             self._upgrades.look()
             if self._suspect is flight:
                 self._suspect = None
-            if trip.payload_bytes:
-                self._permits.give_back(slots=0, size_bytes=trip.payload_bytes)
+            self._requests.give_back(trip)
 
     # --- work ------------------------------------------------------------------
 
@@ -121,7 +117,7 @@ class Executor:
         assert trip.job is not None, "an unfit job was settled"
         assert trip.route is not None, "an unfit job was settled"
         trip.ran = True
-        request = await self._request(trip, trip.job)
+        request = await self._requests.of(trip, trip.job)
         if not isinstance(request, Request):
             return request
         trip.request = request
@@ -129,7 +125,7 @@ class Executor:
 
     def _unfit(self, flight: Flight, trip: Trip) -> Dead | None:
         if trip.malformed is not None:
-            return Dead(reason=trip.malformed.reason, detail=_where(trip.malformed))
+            return Dead(reason=trip.malformed.reason, detail=str(trip.malformed))
         if trip.record.crashes >= self._house.rules.crashes_max:
             return Dead(
                 reason="crash_loop",
@@ -157,43 +153,6 @@ class Executor:
             return Parked(delay_s=SUSPECT_DELAY_S * (1 + self._house.roll()), why="suspect_waits")
         self._suspect = flight
         return None
-
-    async def _request(self, trip: Trip, job: Job) -> Request | Settlement:
-        ref = job.request
-        if isinstance(ref, Request):
-            return ref
-        payloads = self._house.payloads
-        if payloads is None:
-            return Dead(reason="payload_forbidden", detail="payload_ref: claim checks are off")
-        if self._too_old(trip):
-            return Dead(reason="expired")
-        await self._permits.reserve_bytes(ref.size_bytes)
-        trip.payload_bytes = ref.size_bytes
-        for tried in range(1, PAYLOAD_TRIES + 1):
-            try:
-                payload = await payloads.get(ref.bucket, ref.key, bytes_max=ref.size_bytes)
-            except PayloadMissing:
-                return Dead(reason="payload_missing", detail="payload_ref.uri: no such object")
-            except Unavailable as error:
-                self._holds.out_of_reach(error, "get")
-                if error.local:
-                    return Released(why="local", delay_s=self._holds.hold("local"))
-                await asyncio.sleep(backoff_s(tried, self._house.roll(), base_s=0.5, cap_s=5.0))
-            else:
-                return self._read_payload(payload, ref)
-        return Parked(delay_s=15.0 * (1 + self._house.roll()), why="payloads_unavailable")
-
-    def _too_old(self, trip: Trip) -> bool:
-        at = self._house.at()
-        late = trip.deadline_at is not None and at >= trip.deadline_at
-        return late or (trip.route is not None and at - trip.record.sent_at > trip.route.park_max_s)
-
-    def _read_payload(self, payload: bytes, ref: PayloadRef) -> Request | Dead:
-        request = parse_payload(payload, ref, self._house.rules.limits)
-        if isinstance(request, Malformed):
-            inside = "" if request.reason == "payload_mismatch" else "payload_ref: "
-            return Dead(reason=request.reason, detail=f"{inside}{_where(request)}")
-        return request
 
     async def _call_until_settled(
         self, flight: Flight, trip: Trip, route: Route, request: Request
@@ -370,7 +329,3 @@ class Executor:
 def _quotas(refused: Mapping[str, Refusal]) -> dict[str, Kind]:
     """Those of the refused that nothing but their quota keeps back."""
     return {n: REFUSED_FOR[one.why] for n, one in refused.items() if one.why in REFUSED_FOR}
-
-
-def _where(wrong: Malformed) -> str:
-    return f"{wrong.field}: {wrong.detail}" if wrong.field else wrong.detail

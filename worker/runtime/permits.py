@@ -1,7 +1,9 @@
 """Slots and bytes, reserved before anything is received.
 
 What waits inside a process nobody else can take; so a poller asks here first,
-and receives no more than it was given.
+and receives no more than it was given. Who has a job in hand and waits for more
+bytes goes before every poller: else a full memory would fill up again with what
+comes from the queue.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ class Permits:
         self._message_bytes = message_bytes
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._turn = asyncio.Lock()  # first come, first served: no queue starves another
+        self._payload_turn = asyncio.Lock()  # a small payload waits behind a large one
+        self._wanted_bytes = 0  # by payloads that wait
         self._closed = False
 
     @property
@@ -71,9 +75,15 @@ class Permits:
 
     async def reserve_bytes(self, size: int) -> None:
         """Wait for `size` more bytes, for a payload that was not in its message."""
-        while self._free_bytes < size:
-            await self._change()
-        self._free_bytes -= size
+        self._wanted_bytes += size
+        try:
+            async with self._payload_turn:
+                while self._free_bytes < size:
+                    await self._change()
+                self._free_bytes -= size
+        finally:
+            self._wanted_bytes -= size
+            self._wake()
 
     def give_back(self, *, slots: int, size_bytes: int) -> None:
         """A job is over."""
@@ -87,7 +97,8 @@ class Permits:
         self._wake()
 
     def _available(self) -> int:
-        return min(self._free_slots, self._free_bytes // self._message_bytes)
+        spare_bytes = max(0, self._free_bytes - self._wanted_bytes)
+        return min(self._free_slots, spare_bytes // self._message_bytes)
 
     async def _change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

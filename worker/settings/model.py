@@ -72,7 +72,8 @@ class Shape(BaseSettings):
     slots: Annotated[int, Field(ge=1, le=10_000)] = 32
     """Jobs that this process works on at once."""
     bytes_max: Annotated[int, Field(ge=1)] = 64 * MIB
-    """Memory for the bodies of jobs in hand."""
+    """Memory for the bodies and payloads of jobs in hand; with claim checks, room for 10 MiB of \
+messages beside the largest payload."""
     grace_s: Seconds = 100.0
     """How long jobs in hand may take to finish after the stop."""
     crashes_max: Annotated[int, Field(ge=1, le=100)] = 3

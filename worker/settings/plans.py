@@ -8,7 +8,7 @@ with every target failing as late as it may.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, product
 from typing import Final
 
 from worker.core.degrade import HandlerSpec
@@ -46,6 +46,7 @@ def findings(plans: Plans) -> Iterator[Problem]:
         handlers = [plans.handlers[handler] for handler in route.degraded]
         yield from _handlers_are_good_enough(name, route, handlers)
         yield from _handlers_are_inside(name, route, handlers)
+    yield from _no_summary_asks_whom_a_route_asks(plans)
     yield from _every_target_is_in_a_route(plans)
 
 
@@ -73,6 +74,11 @@ def quota_of(target: Target) -> tuple[str, ...]:
     if target.bucket:
         return (target.bucket,)
     return (target.region, target.model, *(("reserved",) if target.tier == "reserved" else ()))
+
+
+def _behind(target: Target) -> tuple[str, ...]:
+    """What answers for a target, and fails with it: its quota, whatever bucket it names."""
+    return quota_of(replace(target, bucket=""))
 
 
 def _of(route: Route) -> tuple[str, str]:
@@ -256,6 +262,22 @@ def _handlers_are_inside(
             advice="No job would ever get its answer. Give the handler a target whose places are "
             "allowed, or leave the handler out.",
         )
+
+
+def _no_summary_asks_whom_a_route_asks(plans: Plans) -> Iterator[Problem]:
+    summaries = [(h.name, h.target) for h in plans.handlers.values() if h.target]
+    for (handler, asked), route in product(summaries, plans.routes.values()):
+        if same := [t.name for t in route.targets if _behind(t) == _behind(asked)]:
+            yield Problem(
+                wrong=f"the degraded handler `{handler}` asks the model of route `{route.name}` in "
+                "the same Region.",
+                facts=(
+                    (variable("degraded", handler, "target"), asked.name),
+                    ("one model and Region", ", ".join((asked.name, *same))),
+                ),
+                advice="Its calls would go past that target's circuit while it is open, to what is "
+                "down. Give the summary's target another model, profile or Region.",
+            )
 
 
 def _every_target_is_in_a_route(plans: Plans) -> Iterator[Problem]:

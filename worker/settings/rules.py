@@ -84,6 +84,25 @@ def _bodies_fit_into_memory(s: Shape) -> Iterator[Problem]:
         )
 
 
+def _payloads_fit_beside_a_receive(s: Shape) -> Iterator[Problem]:
+    needed = RECEIVE_BYTES + s.payloads.payload_bytes_max
+    if s.payloads.bucket is not None and s.bytes_max < needed:
+        yield Problem(
+            wrong="there is no room for the largest payload.",
+            facts=(
+                (
+                    variable("payloads", "payload_bytes_max"),
+                    f"{s.payloads.payload_bytes_max} bytes",
+                ),
+                ("ten messages of 1 MiB", f"{RECEIVE_BYTES} bytes"),
+                (variable("bytes_max"), f"{s.bytes_max} bytes"),
+            ),
+            advice="Such a job would wait in its slot for memory that cannot come, be parked, and "
+            f"wait again. Set WORKER_BYTES_MAX to at least {needed}, and the task's memory with "
+            "it, or lower the largest payload.",
+        )
+
+
 def _timers_lie_within_the_call(s: Shape) -> Iterator[Problem]:
     for at, target in _targets_at(s):
         for name in ("first_token_s", "stall_s", "slow_s", "min_useful_s"):
@@ -223,6 +242,7 @@ _ALWAYS: Final[tuple[_Rule, ...]] = (
     _a_lease_leaves_time_to_renew_it,
     _a_poll_lands_within_the_grace,
     _bodies_fit_into_memory,
+    _payloads_fit_beside_a_receive,
     _timers_lie_within_the_call,
     _a_job_ends_within_its_longest_lease,
     _a_circuit_can_close_again,

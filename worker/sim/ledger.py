@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from worker.core import ledger
 from worker.core.ledger import LEGAL, Claim, Ending, Record, Refusal, Stale, State
-from worker.ports import Unavailable
+from worker.ports import RecordUnreadable, Unavailable
 from worker.sim.clock import wall_clock
 from worker.sim.wire import Wire
 
@@ -28,6 +28,7 @@ class MemoryLedger:
         skew_s: How far two hosts' clocks may be apart.
         at: The wall clock, seconds since 1970.
         records: By job id.
+        unreadable: Jobs whose records are none that anybody can read.
         watch: Called at every write with the record before and after: the place to
             check what must hold of all of them.
     """
@@ -35,6 +36,7 @@ class MemoryLedger:
     skew_s: float = 0.0
     at: Callable[[], float] = wall_clock
     records: dict[str, Record] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
     watch: Callable[[Record | None, Record], None] = nothing_to_see
 
     def seen_by(self, wire: Wire | None = None) -> "LedgerHandle":
@@ -58,6 +60,8 @@ class LedgerHandle:
 
     async def claim(self, ask: Claim) -> Record | Refusal:
         async def do() -> Record | Refusal:
+            if ask.job in self._ledger.unreadable:
+                raise RecordUnreadable
             old = self._ledger.records.get(ask.job)
             new = ledger.claim(old, ask, self._ledger.at(), skew_s=self._ledger.skew_s)
             if isinstance(new, Record) and new is not old:
@@ -95,12 +99,15 @@ class LedgerHandle:
 
         await self._call("mark_told", do)
 
-    async def load(self, jobs: Sequence[str]) -> dict[str, Record]:
+    async def load(self, jobs: Sequence[str]) -> dict[str, Record | RecordUnreadable]:
         assert len(jobs) <= LOAD_MAX, f"at most 100 jobs, not {len(jobs)}"
 
-        async def do() -> dict[str, Record]:
-            records = self._ledger.records
-            return {job: records[job] for job in jobs if job in records}
+        async def do() -> dict[str, Record | RecordUnreadable]:
+            records, unreadable = self._ledger.records, self._ledger.unreadable
+            found: dict[str, Record | RecordUnreadable] = {
+                job: records[job] for job in jobs if job in records
+            }
+            return found | {job: RecordUnreadable() for job in jobs if job in unreadable}
 
         return await self._call("load", do)
 

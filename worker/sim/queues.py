@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from worker.core.job import instant_of, share_of
+from worker.core.job_id import job_id_of
 from worker.ports import Delivery, Fate, Outgoing, Unavailable
 from worker.sim.clock import wall_clock
 from worker.sim.wire import Wire
@@ -294,7 +295,7 @@ def _delivery(queue: MemoryQueue, message: _Message) -> Delivery:
         receive_count=message.receives_before + message.receives,
         sent_at=message.sent_at,
         tenant=message.group,
-        job=message.attributes.get("iw-job", ""),
+        job=job_id_of(message.attributes.get("iw-job", "")),
         first_sent_at=instant_of(sent_ms),
         doorbell="iw-doorbell" in message.attributes,
         above=share_of(message.attributes.get("iw-above", "")),
