@@ -66,11 +66,13 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _utc(at: float) -> str:
+def utc(at: float) -> str:
+    """A point in time, for people."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -84,7 +86,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def scene(found: Scene) -> str:
     """One line for each breaker, and with the jury its evidence below."""
     head = ("BREAKER", "STATE", "SHARE", "SINCE", "REST", "TICKETS", "MODE", "")
-    lines = _columns([head, *(_row(one, found.at) for one in found.breakers)])
+    lines = columns([head, *(_row(one, found.at) for one in found.breakers)])
     told = [lines[0]]
     for line, one in zip(lines[1:], found.breakers, strict=True):
         told += [line, *(f"    {detail}" for detail in _details(one, found.at))]
@@ -163,7 +165,7 @@ def past(found: Past) -> str:
         ordered = f", for {span(row.for_s)}" if row.for_s else ""
         rows.append(
             (
-                _utc(row.at),
+                utc(row.at),
                 plain(row.name),
                 row.old,
                 row.new,
@@ -174,7 +176,7 @@ def past(found: Past) -> str:
                 plain(row.why),
             )
         )
-    return "\n".join(_columns(rows))
+    return "\n".join(columns(rows))
 
 
 # --- orders ----------------------------------------------------------------------
@@ -193,7 +195,7 @@ def held(told: Told) -> str:
     assert given is not None, "it stands"
     lines = [
         f"{given.mode} is in force for {now.name}, for {span(given.for_s)}.",
-        f"It ends by itself at {_utc(given.until_at)} UTC.",
+        f"It ends by itself at {utc(given.until_at)} UTC.",
     ]
     if told.before.left_s:
         lines.append(
@@ -298,7 +300,7 @@ def policies(found: Policies) -> str:
 
 def _in_force(one: InForce) -> list[str]:
     rows = [(f"  {value.name}", _value(value.value), value.source) for value in one.values]
-    return [one.name, *_columns(rows), *(f"  warning: {plain(wrong)}" for wrong in one.wrong)]
+    return [one.name, *columns(rows), *(f"  warning: {plain(wrong)}" for wrong in one.wrong)]
 
 
 def _change(change: PolicyChange, at: float) -> str:

@@ -14,6 +14,8 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from worker.aws.dead_letters import index_command
+from worker.aws.ledger_item import INDEX
 from worker.settings import Lane, Problem, Settings
 
 RECEIVES_MIN: Final = 20
@@ -43,6 +45,7 @@ class TableKind:
     setting: str
     causes: str
     keeps: str
+    index: str = ""  # the one that people's commands ask
 
     @property
     def named(self) -> str:
@@ -65,6 +68,7 @@ LEDGER: Final = TableKind(
     setting="WORKER_LEDGER__TABLE",
     causes="No job could be claimed.",
     keeps="finished jobs",
+    index=INDEX,
 )
 BREAKERS: Final = TableKind(
     keys=(("pk", "HASH"), ("sk", "RANGE")),
@@ -209,6 +213,16 @@ def table_problems(
                 advice="It would grow without end.",
                 run=f"aws dynamodb update-time-to-live --table-name {name} "
                 "--time-to-live-specification Enabled=true,AttributeName=ttl",
+                fatal=False,
+            )
+        )
+    indexes = {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", ())}
+    if kind.index and kind.index not in indexes:
+        found.append(
+            Problem(
+                wrong=f"the table {name} has no index `{kind.index}`.",
+                advice="Workers do without; `inference-worker dead` could not list dead letters.",
+                run=index_command(name),
                 fatal=False,
             )
         )
