@@ -138,7 +138,6 @@ def _notes(rows: Iterable[Note]) -> list[str]:
             )
             for row in rows
         ]
-        or [("",)]
     )
 
 

@@ -58,7 +58,7 @@ async def edit(
 
     Args:
         desk: Where we sit.
-        job: Its id, which stays.
+        job: Its id in the ledger. The body's own stays too.
         put: Values by their paths, as `{"inference.maxTokens": 512}`.
         drop: Paths of what is to go.
         body: The whole new body instead; `put` and `drop` are made to it.
@@ -82,7 +82,7 @@ async def edit(
         new = changed(old if body is None else body, put, drop)
         told = Edited(job=job, sent=False, changed=_differs(old, new), dry=dry)
         barred = f"route {record.route}: {shut[record.route]}" if record.route in shut else ""
-        wrong = _wrong(desk, record, new) or barred
+        wrong = _wrong(desk, record, old, new) or barred
         if wrong or dry:
             return replace(told, wrong=wrong)
         row = replace(row, what=f"changed {', '.join(told.changed) or 'nothing'}")
@@ -159,14 +159,17 @@ def _differs(old: bytes, new: bytes) -> tuple[str, ...]:
     return tuple(f for f in fields if before.get(f, missing) != after.get(f, missing))
 
 
-def _wrong(desk: DeadDesk, record: Record, body: bytes) -> str:
-    """Why no worker would take this body for this job; "" if one would."""
-    job = parse(body, desk.limits)
+def _wrong(desk: DeadDesk, record: Record, old: bytes, new: bytes) -> str:
+    """Why no worker would take the new body for this job; "" if one would."""
+    job = parse(new, desk.limits)
     if not isinstance(job, Job):
         return f"no worker would take it: {job} ({job.reason})"
-    if job.id not in (None, record.job):
-        return f"id: must be absent or {record.job!r}, for it is that job's letter"
-    return would_die(desk, record, body) or ""
+    # A body that nobody could read died under its MessageId: mended, it has its own id.
+    tree = loads(old, body_bytes=len(old), depth=1_000)
+    own = None if isinstance(tree, Malformed) else tree.get("id")
+    if job.id not in (None, record.job, own):
+        return f"id: must stay what it was, or be {record.job!r}, or be absent"
+    return would_die(desk, record, new) or ""
 
 
 async def _kept(desk: DeadDesk, row: Note, body: bytes) -> Note:
