@@ -255,7 +255,7 @@ class Stage:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start one command as an operator does; whoever starts it waits for its end."""
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  (our own program)
             [sys.executable, "-m", "worker", *arguments],
             cwd=self.folder,
             env=_CLEAN | self.variables,

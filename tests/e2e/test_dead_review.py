@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.e2e.conftest import Note
@@ -50,7 +50,7 @@ def mixed(bucket: str) -> Iterator[tuple[str, str]]:
         key, sha256 = f"k/{dice.random()}", f"{dice.getrandbits(256):064x}"
         return {"uri": f"s3://{where}/{key}", "sha256": sha256, "bytes": dice.randint(9, 999)}
 
-    causes = {
+    causes: dict[str, Callable[[], dict[str, Any]]] = {
         "route": lambda: {"prompt": text(), "route": f"r{dice.randint(0, 99)}"},
         "typo": lambda: {"promt": text()},
         "nothing": lambda: {"metadata": {"n": dice.random()}},
@@ -126,7 +126,6 @@ def test_a_group_is_redriven_while_workers_are_killed_and_two_operators_click_at
     choice = ("--class", "unknown_route")
     command = ("dead", "redrive", *choice, *WHY, "--rate", "40", "--json", "--config")
 
-    began = time.monotonic()
     operators = [stage.start(*command, str(stage.folder / "victim-0.toml")) for _ in range(2)]
     for n in (1, 2):
         until(lambda: stage.in_flight() >= 5, says="calls are in flight")
@@ -134,7 +133,6 @@ def test_a_group_is_redriven_while_workers_are_killed_and_two_operators_click_at
         victims[-1].ended()
         victims.append(stage.worker(f"victim-{n}", toml(stage, MENDED)))
     tolds = [json.loads(operator.communicate(timeout=120)[0]) for operator in operators]
-    redriven_s = time.monotonic() - began
     until(stage.settled, says="every job is settled", within_s=120)
 
     assert sum(one["sent"] for one in tolds) == GROUP
@@ -158,8 +156,8 @@ def test_a_group_is_redriven_while_workers_are_killed_and_two_operators_click_at
     assert {letter["reason"] for letter in told(stage, "list")["letters"]} == {"invalid_field"}
     repeated = sum(stage.calls_by_job().values()) - GROUP
     note(
-        f"{GROUP} letters redriven in {redriven_s:.1f} s by two operators at 40/s each, "
-        f"{repeated} calls repeated by 2 kills, 0 lost, 0 doubled, copies gone"
+        f"{GROUP} letters redriven by two operators at 40/s each: {repeated} calls repeated by "
+        "2 kills, 0 lost, 0 doubled, copies gone"
     )
 
 
