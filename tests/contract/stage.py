@@ -130,8 +130,10 @@ def on_queues(stage: str, test: Callable[[Queues], Awaitable[None]]) -> None:
         made = await given.sqs.create_queue(
             QueueName=f"{given.resources.name}-twice", Attributes={"RedrivePolicy": redrive}
         )
-        urls = (made["QueueUrl"], given.resources.dead_url)
-        await test(Queues(*(SqsQueue(given.sqs, given.sqs, url) for url in urls)))
+        jobs = SqsQueue(given.sqs, given.sqs, made["QueueUrl"])
+        dead_url = given.resources.dead_url
+        dead = SqsQueue(given.sqs, given.sqs, dead_url, every_attribute=True)
+        await test(Queues(jobs, dead))
 
     in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
 

@@ -18,7 +18,7 @@ from worker.core.verdict import Mode
 from worker.ops.dead_desk import DeadDesk, DeadLane
 from worker.ops.desk import Desk
 from worker.ops.overrides import hold
-from worker.ports import Delivery
+from worker.ports import DeadLetters, Delivery
 from worker.sim.clock import wall_clock
 from worker.sim.dead_letters import MemoryDeadLetters
 from worker.sim.memory import (
@@ -36,6 +36,20 @@ WHO: dict[str, Any] = {"author": "alice", "why": "incident 42"}
 POLICY = BreakerPolicy()
 
 
+class StaleIndex:
+    """An index as somebody saw it a while ago."""
+
+    def __init__(self, index: DeadLetters, seen: list[Letter]) -> None:
+        self._index = index
+        self._seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+    async def letters(self, **_: float) -> list[Letter]:
+        return self._seen
+
+
 class DeadRoom:
     """Queues, a ledger with its index, circuits; `desk` is the operator's, `wire` its line."""
 
@@ -45,7 +59,7 @@ class DeadRoom:
         self.index = MemoryDeadLetters(ledger=self.ledger)
         self.breakers = MemoryBreakers()
         self.payloads = MemoryPayloads()
-        self.mishaps: dict[tuple[str, str], list[Mishap]] = {}
+        self.mishaps: dict[tuple[str, str], list[Mishap | None]] = {}
         self.calls: list[str] = []
         self.routes = {
             name: Route(name=name, targets=(Target(name=target, model="m"),))

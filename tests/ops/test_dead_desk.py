@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.ops.dead_room import WHO, DeadRoom
+from tests.ops.dead_room import WHO, DeadRoom, StaleIndex
 from tests.ops.room import run
 from worker.core.dead import Pick, Remedy
 from worker.core.envelope import parse
@@ -435,6 +435,24 @@ def test_a_job_that_was_redriven_meanwhile_is_not_discarded() -> None:
         assert told.gone == 1
         assert room.left() == [], "a copy of an earlier life goes on the way"
         assert room.ledger.records["job"].state is State.ANSWERED
+
+    run(main())
+
+
+def test_a_job_that_died_again_since_it_was_listed_is_not_discarded_for_its_old_death() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        await room.die("job")
+        stale = await room.desk.index.letters(since=0.0, until=float("inf"))
+        await redrive(room.desk, ALL, Pace(), **WHO)
+        await room.work(lambda _: False)
+
+        told = await dead_discard.discard(
+            replace(room.desk, index=StaleIndex(room.desk.index, stale)), ALL, **WHO
+        )
+
+        assert (told.gone, told.missing) == (0, ("job",))
+        assert room.left() == await room.listed() == ["job"]
 
     run(main())
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.ops.dead_room import WHO, DeadRoom
+from tests.ops.dead_room import WHO, DeadRoom, StaleIndex
 from tests.ops.room import run
 from worker.core.dead import Pick
 from worker.core.ledger import State
@@ -380,6 +380,20 @@ def test_a_reason_is_needed_before_anything_is_sent() -> None:
     run(main())
 
 
+def test_a_log_that_takes_no_last_row_does_not_hide_what_was_done() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        await room.die("job")
+        room.mishaps["ledger", "note"] = [None, Mishap(when="before")]
+
+        told = await redriven(room)
+
+        assert told.whole
+        assert room.said() == [("redrive", "", "all: begun")]
+
+    run(main())
+
+
 def test_an_index_that_cannot_be_asked_is_told() -> None:
     async def main() -> None:
         room = DeadRoom()
@@ -399,14 +413,8 @@ def test_a_job_that_died_again_since_it_was_listed_is_left_for_another_look() ->
         await redriven(room)
         await room.work(lambda _: False)
 
-        class Stale:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(room.desk.index, name)
-
-            async def letters(self, **_: float) -> Any:
-                return stale
-
-        told = await redrive(replace(room.desk, index=Stale()), ALL, FAST, **WHO)
+        desk = replace(room.desk, index=StaleIndex(room.desk.index, stale))
+        told = await redrive(desk, ALL, FAST, **WHO)
 
         assert (told.sent, told.kept) == (0, {"died again meanwhile": 1})
         assert room.ledger.records["job"].generation == 1

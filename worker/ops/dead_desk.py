@@ -20,7 +20,7 @@ from worker.core.verdict import Mode, State
 from worker.ops.breakers import standing
 from worker.ops.desk import Desk, Misused, read
 from worker.ops.overrides import AUTHOR_MAX, REASON_MAX
-from worker.ports import DeadLetters, Ledger, Payloads, Queue, RecordUnreadable
+from worker.ports import DeadLetters, Ledger, Payloads, Queue, RecordUnreadable, Unavailable
 from worker.runtime.gates import endpoint_of
 
 LOAD_MAX: Final = 100
@@ -244,6 +244,14 @@ async def noted(
     row = row_of(desk, verb, author=author, why=why, job=job, what=what)
     await desk.index.note(row)
     return row
+
+
+async def ended(desk: DeadDesk, row: Note, what: str) -> None:
+    """Write into a row what became of it. Where that fails it says that it was begun."""
+    try:
+        await desk.index.note(replace(row, what=what))
+    except Unavailable:
+        return  # what was done is done, and whoever did it is told
 
 
 def row_of(desk: DeadDesk, verb: str, *, author: str, why: str, job: str, what: str) -> Note:

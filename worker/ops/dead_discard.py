@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.core.dead import Copy, Letter, Pick, copy_of
-from worker.ops.dead_desk import DeadDesk, chosen, noted, records_of, words_of
+from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of, words_of
 from worker.ops.dead_redrive import MISSING_SHOWN
 from worker.ops.dead_sweep import sweeping
 from worker.ports import Queue, Unavailable
@@ -88,7 +88,7 @@ async def discard(
         missing_count=len(missing),
     )
     what = f"{words_of(pick)}: {told.gone} of {told.meant} discarded"
-    await desk.index.note(replace(row, what=what))
+    await ended(desk, row, what)
     return told
 
 

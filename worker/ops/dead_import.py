@@ -8,7 +8,7 @@ and a job that has its answer is not touched.
 
 import uuid
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 import orjson
@@ -21,7 +21,7 @@ from worker.core.ledger import Claim, Conflict, Ending, Finished, Record, Runnin
 from worker.core.result import Run, build
 from worker.core.settlement import Dead
 from worker.core.strict_json import Malformed
-from worker.ops.dead_desk import DeadDesk, chosen, noted, records_of
+from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of
 from worker.ops.dead_sweep import Found, Sweep, sweeping
 from worker.ports import Unavailable
 
@@ -106,7 +106,7 @@ async def adopt(desk: DeadDesk, *, author: str, why: str, dry: bool = False) -> 
     )
     if not dry:
         what = f"{told.relisted} listed again, {adopted.total()} adopted of {told.seen}"
-        await desk.index.note(replace(row, what=what))
+        await ended(desk, row, what)
     return told
 
 

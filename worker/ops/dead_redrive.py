@@ -17,7 +17,7 @@ from worker.core.dead import Copy, Letter, Pick, copy_of
 from worker.core.envelope import parse
 from worker.core.job import Job
 from worker.core.ledger import Record, State
-from worker.ops.dead_desk import DeadDesk, chosen, noted, records_of, shut_routes, words_of
+from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of, shut_routes, words_of
 from worker.ops.dead_sweep import Found, Sweep, sweeping
 from worker.ops.desk import Misused
 from worker.ports import Outgoing, Unavailable
@@ -137,7 +137,7 @@ async def redrive(
     told = run.outcome(told)
     what = f"{words_of(pick)}: {told.sent} of {told.meant} sent"
     stopped = f", stopped: {told.stopped}" if told.stopped else ""
-    await desk.index.note(replace(row, what=what + stopped))
+    await ended(desk, row, what + stopped)
     return told
 
 
