@@ -246,10 +246,18 @@ class DeadLetters(Protocol):
         ...
 
     async def notes(self, *, since: float) -> list[Note]:
-        """The rows of the log from `since` (seconds since 1970) on, oldest first.
+        """The rows of the log from `since` (seconds since 1970) on, oldest first, no originals.
 
         Raises:
             Unavailable: As `letters` does.
+        """
+        ...
+
+    async def note_of(self, row: str) -> Note | None:
+        """One row of the log by its id, with its original; None if there is none.
+
+        Raises:
+            Unavailable: The log could not be asked.
         """
         ...
 

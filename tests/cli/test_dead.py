@@ -189,8 +189,11 @@ def test_a_job_is_edited_and_what_no_worker_would_take_is_refused(
     dry = dead("edit", "edit-0", "--set", "inference.maxTokens=512", *WHY, "--dry-run")
     done = dead("edit", "edit-0", "--body", str(whole), "--set", 'metadata={"n": 1}', *WHY)
     gone = dead("edit", "edit-0", "--unset", "metadata", *WHY)
+    row = done.stdout.rpartition("row ")[2].strip(" .\n")
+    original = dead("log", "--original", row, *WHY)
 
-    assert [r.exit_code for r in (wrong, dry, done, gone)] == [1, 0, 0, 1]
+    assert [r.exit_code for r in (wrong, dry, done, gone, original)] == [1, 0, 0, 1, 0]
+    assert json.loads(original.stdout) == {"id": "edit-0", "prompt": "Why?", "tenant": "edit"}
     assert "was not sent: no worker would take it: promt: no such field" in wrong.stderr
     assert dry.stdout == "would change inference, and send edit-0 back; nothing was done.\n"
     assert done.stdout.startswith("edit-0 was changed (prompt, metadata) and sent back. The orig")
@@ -244,6 +247,7 @@ def test_an_import_says_what_it_found(variables: dict[str, str], dead: Ask) -> N
         (["edit", "nobody", "--body", "none.json", *WHY], "none.json cannot be read"),
         (["edit", "nobody", "--set", "prompt=x", *WHY], "unknown to the ledger"),
         (["list", "--since", "3"], "--since is a number and a unit"),
+        (["log", "--original", "none"], "the log has no row 'none' that keeps a message"),
         (["log", "--since", "3w"], "--since is a number and a unit"),
     ],
 )

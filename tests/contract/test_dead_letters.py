@@ -147,6 +147,8 @@ def test_the_log_keeps_its_rows_in_order_and_apart_from_the_letters(stage: str) 
             replace(edit, original=None),
             replace(begun, what="2"),
         ]
+        assert await index.note_of("a") == edit
+        assert await index.note_of("nobody") is None
         assert await index.notes(since=clock.now + 1) == [replace(begun, what="2")]
         assert await listed(index) == [letter_of(record)]
 

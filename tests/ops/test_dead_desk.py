@@ -197,6 +197,10 @@ def test_an_edited_job_is_answered_and_its_original_is_in_the_log() -> None:
         row = room.index.log[told.row]
         assert (row.verb, row.job, row.original) == ("edit", "job", body_of("job"))
         assert row.what == "changed prompt, inference"
+        assert await dead_bodies.original(room.desk, told.row, **WHO) == body_of("job")
+        assert room.said()[-1] == ("show", "job", f"original of {told.row}")
+        with pytest.raises(Misused, match="no row 'none' that keeps a message"):
+            await dead_bodies.original(room.desk, "none", **WHO)
         assert room.left() == await room.listed() == ["other"]
 
     run(main())
@@ -295,6 +299,12 @@ def test_a_large_original_goes_to_the_payload_bucket_and_without_one_nothing_is_
         assert left == ["job"]
         key = told.original_ref.removeprefix("s3://payloads/")
         assert room.payloads.objects["payloads", key] == large
+        assert await dead_bodies.original(room.desk, told.row, **WHO) == large
+        with pytest.raises(Misused, match="no payload bucket"):
+            await dead_bodies.original(bare, told.row, **WHO)
+        room.payloads.objects.clear()
+        with pytest.raises(Misused, match="is gone"):
+            await dead_bodies.original(room.desk, told.row, **WHO)
         assert room.index.log[told.row].original is None
 
     run(main())

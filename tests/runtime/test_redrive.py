@@ -38,7 +38,7 @@ def test_of_two_messages_that_ask_for_one_life_the_second_runs_nothing() -> None
     record = world.ledger.records["job-1"]
     assert (record.state, record.generation) == (State.DEAD, 1)
     assert world.model.started == {"job-1": 2}
-    assert world.jobs.depth().total == 0
+    assert world.jobs.peek() == []
 
 
 @pytest.mark.parametrize("asked", [["1", "2"], [None, None], ["1", None]])

@@ -9,7 +9,7 @@ write, and answers no question: `IndexMissing`.
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 import orjson
@@ -121,6 +121,17 @@ class DynamoDeadLetters:
 
     async def notes(self, *, since: float) -> list[Note]:
         return [_note(item) for item in await self._part(LOG, since, math.inf)]
+
+    async def note_of(self, row: str) -> Note | None:
+        with asking("ledger"):
+            answer = await self._client.get_item(
+                TableName=self._table, Key={KEY: {"S": ROW_PREFIX + row}}, ConsistentRead=True
+            )
+        item = answer.get("Item")
+        if item is None:
+            return None
+        original = item.get(ORIGINAL)
+        return replace(_note(item), original=None if original is None else bytes(original["B"]))
 
     async def _changed(self, letter: Letter, update: str, values: Mapping[str, Any]) -> bool:
         """Change a dead record that is still the one of this letter."""

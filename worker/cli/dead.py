@@ -146,6 +146,17 @@ def log(config: Path | None, *, since: str, as_json: bool) -> int:
     return _at_desk(config, act)
 
 
+def original(config: Path | None, row: str, *, signed: Signed) -> int:
+    """Print the message that an edit replaced, as it was."""
+
+    async def act(desk: DeadDesk) -> int:
+        content = await dead_bodies.original(desk, row, **signed.who)
+        print(content.decode(errors="replace"))
+        return 0
+
+    return _at_desk(config, act)
+
+
 def redrive(
     config: Path | None,
     which: Chosen,

@@ -329,10 +329,19 @@ def dead_import(
 def dead_log(
     *,
     since: Annotated[str, typer.Option(metavar="TIME", help="Within so long: 2h, 30d.")] = "90d",
+    original: Annotated[
+        str | None,
+        typer.Option(metavar="ROW", help="Print the message that this edit replaced, instead."),
+    ] = None,
+    reason: NoReason = "",
+    author: Author = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Print who did what to dead letters, and why; the oldest first."""
-    from worker.cli.dead import log as body
+    from worker.cli.dead import log
+    from worker.cli.dead import original as body
 
-    raise typer.Exit(body(config, since=since, as_json=as_json))
+    if original is not None:
+        raise typer.Exit(body(config, original, signed=_signed(author, reason)))
+    raise typer.Exit(log(config, since=since, as_json=as_json))

@@ -133,7 +133,7 @@ def _notes(rows: Iterable[Note]) -> list[str]:
                 plain(row.author),
                 row.verb,
                 plain(row.job) or "-",
-                plain(row.what),
+                plain(row.what) + (f" (row {row.id})" if row.verb == "edit" else ""),
                 plain(row.why) or "-",
             )
             for row in rows

@@ -6,7 +6,7 @@ A body is somebody's text, so nothing shows one by itself.
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
 from worker.core.dead import Copy, Letter, Pick, copy_of
 from worker.core.ledger import Record, State
@@ -23,6 +23,9 @@ from worker.ops.dead_desk import (
 )
 from worker.ops.dead_sweep import Found, Sweep, sweeping
 from worker.ops.desk import Misused
+from worker.ports import PayloadMissing
+
+ORIGINAL_BYTES_MAX: Final = 1_048_576  # no message is larger
 
 
 async def show_body(desk: DeadDesk, job: str, *, author: str, why: str = "") -> Shown:
@@ -38,6 +41,32 @@ async def show_body(desk: DeadDesk, job: str, *, author: str, why: str = "") -> 
     async with holding(desk, record) as held:
         body = None if held is None else held[1].delivery.body.decode(errors="replace")
     return replace(shown, notes=(*shown.notes, row), body=body, found=body is not None)
+
+
+async def original(desk: DeadDesk, row: str, *, author: str, why: str = "") -> bytes:
+    """The body that an edit replaced, by the row of the log that keeps it.
+
+    Raises:
+        Misused: The log has no such row, or it keeps no body.
+        Unavailable: A service could not be asked.
+    """
+    found = await desk.index.note_of(row)
+    if found is None or (found.original is None and not found.original_ref):
+        msg = f"the log has no row {row!r} that keeps a message; `dead log` names the edits"
+        raise Misused(msg)
+    if found.original is None and desk.payloads is None:
+        msg = f"it lies in {found.original_ref}, and no payload bucket is configured"
+        raise Misused(msg)
+    await noted(desk, "show", author=author, why=why, job=found.job, what=f"original of {row}")
+    if found.original is not None:
+        return found.original
+    assert desk.payloads is not None, "it was looked at above"
+    bucket, _, key = found.original_ref.removeprefix("s3://").partition("/")
+    try:
+        return await desk.payloads.get(bucket, key, bytes_max=ORIGINAL_BYTES_MAX)
+    except PayloadMissing:
+        msg = f"{found.original_ref} is gone: the bucket's own life cycle has removed it"
+        raise Misused(msg) from None
 
 
 async def export(

@@ -82,6 +82,12 @@ class DeadLettersHandle:
 
         return await self._call("notes", do)
 
+    async def note_of(self, row: str) -> Note | None:
+        async def do() -> Note | None:
+            return self._index.log.get(row)
+
+        return await self._call("note_of", do)
+
     def _is_there(self, letter: Letter) -> bool:
         record = self._index.ledger.records.get(letter.job)
         now = letter_of(record) if record is not None else None
