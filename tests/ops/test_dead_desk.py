@@ -556,6 +556,22 @@ def test_a_job_in_a_workers_hand_is_left_and_one_with_its_answer_is_cleared_away
     run(main())
 
 
+def test_the_doorbell_of_an_upgrade_is_cleared_away_and_one_that_only_says_so_is_a_job() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        ring = {"iw-job": "done+upgrade", "iw-doorbell": "1"}
+        room.dead.put(body_of("done"), attributes=ring)
+        room.dead.put(b'{"prompt": "Why?"}', attributes={"iw-job": "other+upgrade"})
+
+        told = await adopted(room)
+
+        assert (told.finished, told.adopted) == (1, {"foreign": 1})
+        assert await room.listed() == ["other"]
+        assert room.left() == ["other+upgrade"]
+
+    run(main())
+
+
 def test_an_import_that_cannot_go_on_says_how_far_it_came() -> None:
     async def main() -> None:
         room = DeadRoom()

@@ -340,6 +340,62 @@ def test_a_canary_stops_when_its_stage_dies_again_and_the_rest_stays_where_it_is
     run(main())
 
 
+def test_a_canary_watches_a_job_that_died_unread_under_the_id_that_it_runs_by() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        await room.die("m-1", orjson.dumps({"id": "mine", "prompt": "Why?"}), reason="schema")
+
+        async def worker() -> None:
+            while not await room.work():
+                await asyncio.sleep(1)
+
+        works = asyncio.create_task(worker())
+        told = await redriven(room, pace=Pace(stages=(1,)))
+        await works
+
+        assert (told.answered, told.stopped) == (1, "")
+        assert room.ledger.records["mine"].state is State.ANSWERED
+
+    run(main())
+
+
+def test_a_copy_of_an_earlier_life_does_not_stand_in_for_the_letter_that_was_meant() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        await room.die("job")
+        copy = room.dead.peek()[0]
+        await redriven(room)
+        await room.work(lambda _: False)
+        await room.dead.seen_by().receive(10, wait_s=0, lease_s=900)  # somebody holds the letter
+        room.dead.put(copy.body, attributes=copy.attributes)
+
+        told = await redriven(room)
+
+        assert (told.sent, told.outdated, told.missing) == (0, 1, ("job",))
+        assert not told.whole
+
+    run(main())
+
+
+def test_a_job_that_was_redriven_since_it_was_listed_is_not_missed() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        await room.die("job")
+        copy = room.dead.peek()[0]
+        stale = await room.desk.index.letters(since=0.0, until=float("inf"))
+        await redriven(room)
+        await room.work()
+        room.dead.put(copy.body, attributes=copy.attributes)
+
+        desk = replace(room.desk, index=StaleIndex(room.desk.index, stale))
+        told = await redrive(desk, ALL, FAST, **WHO)
+
+        assert (told.outdated, told.missing_count) == (1, 0)
+        assert told.kept == {"redriven by somebody else meanwhile": 1}
+
+    run(main())
+
+
 def test_a_canary_whose_jobs_do_not_end_stops_and_its_messages_stay_in_hand_meanwhile() -> None:
     async def main() -> None:
         room = DeadRoom()
@@ -416,7 +472,7 @@ def test_a_job_that_died_again_since_it_was_listed_is_left_for_another_look() ->
         desk = replace(room.desk, index=StaleIndex(room.desk.index, stale))
         told = await redrive(desk, ALL, FAST, **WHO)
 
-        assert (told.sent, told.kept) == (0, {"died again meanwhile": 1})
+        assert (told.sent, told.kept) == (0, {"redriven by somebody else meanwhile": 1})
         assert room.ledger.records["job"].generation == 1
         assert await room.listed() == ["job"]
 

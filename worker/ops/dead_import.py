@@ -21,6 +21,7 @@ from worker.core.ledger import Claim, Conflict, Ending, Finished, Record, Runnin
 from worker.core.result import Run, build
 from worker.core.settlement import Dead
 from worker.core.strict_json import Malformed
+from worker.core.upgrade import upgraded
 from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of
 from worker.ops.dead_sweep import Found, Sweep, sweeping
 from worker.ports import Unavailable
@@ -152,7 +153,10 @@ async def _adopted(desk: DeadDesk, sweep: Sweep, copy: Found) -> str | Dead:
     match claimed:
         case Record():
             await desk.ledger.finish(claimed, _ending(desk, claimed, job, ended))
-            return ended
+            if upgraded(claimed.job) is None:
+                return ended
+            await sweep.delete([copy])  # its user has an answer: nothing of it is reviewed
+            return "finished"
         case Finished():
             await sweep.delete([copy])
             return "finished"

@@ -27,6 +27,7 @@ RATE_MAX: Final = 500.0
 LOOK_S: Final = 2.0  # between two looks at the circuit
 POLL_S: Final = 1.0  # between two looks at a stage's jobs
 RENEW_S: Final = 60.0
+MOVED_ON: Final = "redriven by somebody else meanwhile"
 MISSING_SHOWN: Final = 20
 
 Progress = Callable[[str], None]
@@ -164,14 +165,14 @@ class _Run:
         self._wanted = wanted
         self._tell = tell
         self._met: set[str] = set()
-        self._sent: dict[str, int] = {}  # the generation that each asks for
+        self._sent: set[str] = set()
         self._kept: Counter[str] = Counter()
         self._outdated = self._left = self._answered = self._died = 0
         self._stopped = ""
         self._due = self._looked = asyncio.get_running_loop().time()
         self._shut: dict[str, str] = {}
         self._stages = list(pace.stages)
-        self._stage: list[str] = []
+        self._stage: dict[str, int] = {}  # jobs, and the generation that each asks for
 
     async def through(self) -> None:
         """Sweep every dead-letter queue once, or until something speaks against it."""
@@ -209,7 +210,7 @@ class _Run:
             match copy_of(record, copy.generation):
                 case Copy.OUTDATED:
                     self._outdated += await sweep.delete([copy])
-                    self._met.add(copy.job)
+                    self._meet_if_moved_on(copy.job, record)
                 case Copy.LETTER if copy.job in self._sent:
                     self._left += 1 - await sweep.delete([copy])  # a second copy of one letter
                 case Copy.LETTER if copy.job in self._wanted:
@@ -219,14 +220,21 @@ class _Run:
                 case _:
                     continue
 
+    def _meet_if_moved_on(self, job: str, record: Record | None) -> None:
+        """A letter that was meant and is no more has no message to be missed."""
+        letter = self._wanted.get(job)
+        if letter is not None and record is not None and record.fence != letter.fence:
+            self._met.add(job)
+            self._kept[MOVED_ON] += 1
+
     async def _one(self, sweep: Sweep, copy: Found, record: Record, batch: list[Found]) -> None:
         if (why := await self._against(copy, record)) is not None:
             self._kept[why] += 1
             return
         await self._wait_for_turn()
         await send_back(self._desk, copy, record, copy.delivery.body)
-        self._sent[copy.job] = record.generation + 1
-        self._stage.append(copy.job)
+        self._sent.add(copy.job)
+        self._watch(copy, record)
         self._left += 1 - await sweep.delete([copy])
         await self._desk.index.dismiss(self._wanted[copy.job])
         if self._stages and len(self._stage) >= self._stages[0]:
@@ -234,10 +242,16 @@ class _Run:
         elif len(self._sent) % 100 == 0:
             self._tell(f"{len(self._sent)} of {len(self._wanted)} sent")
 
+    def _watch(self, copy: Found, record: Record) -> None:
+        """A message that nobody could read died under its MessageId, and runs under its own id."""
+        job = parse(copy.delivery.body, self._desk.limits)
+        own = job.id if isinstance(job, Job) and job.id is not None else copy.job
+        self._stage[own] = record.generation + 1 if own == copy.job else 0
+
     async def _against(self, copy: Found, record: Record) -> str | None:
         """What speaks against sending this letter now, None if nothing does."""
         if record.fence != self._wanted[copy.job].fence:
-            return "died again meanwhile"
+            return MOVED_ON
         if self._pace.force:
             return None
         await self._look_at_circuits()
@@ -272,7 +286,7 @@ class _Run:
         while True:
             records = await records_of(self._desk, waiting)
             for job, record in records.items():
-                if record.generation < self._sent[job] or not record.state.final:
+                if record.generation < self._stage[job] or not record.state.final:
                     continue
                 waiting.discard(job)
                 died += record.state is State.DEAD
@@ -292,7 +306,7 @@ class _Run:
             msg = f"{died} of the stage's {len(self._stage)} jobs died again"
             raise _Stopped(msg)
         self._tell(f"stage of {len(self._stage)}: {answered} answered, {died} died again")
-        self._stage = []
+        self._stage = {}
         self._stages.pop(0)
 
 

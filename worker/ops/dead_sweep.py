@@ -16,6 +16,7 @@ from typing import Final
 from worker.core.dead import told_generation
 from worker.core.envelope import parse
 from worker.core.job import Job, Limits
+from worker.core.upgrade import upgraded
 from worker.ports import Delivery, Queue, Unavailable
 
 LEASE_S: Final = 300.0
@@ -112,6 +113,8 @@ class Sweep:
 
     def _found(self, delivery: Delivery) -> Found:
         job = delivery.job
+        if (of := upgraded(job)) is not None and not delivery.doorbell:
+            job = of  # only a worker's doorbell names an upgrade
         if not job:
             parsed = parse(delivery.body, self._limits)
             job = (parsed.id if isinstance(parsed, Job) else None) or delivery.message_id
