@@ -5,42 +5,23 @@ done; 1 something was kept, missing or stopped; 2 used wrongly, or a service cou
 be asked.
 """
 
-import asyncio
-import sys
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError
 
-from worker.aws.breakers import DynamoBreakers
-from worker.aws.dead_letters import DynamoDeadLetters
-from worker.aws.ledger import DynamoLedger
-from worker.aws.payloads import S3Payloads
-from worker.aws.sqs import SqsQueue
 from worker.cli import dead_text as text
-from worker.cli.breaker import policies_of, seconds_of, user
-from worker.cli.check import loaded
+from worker.cli.breaker import seconds_of, user
+from worker.cli.dead_place import at_desk, say
 from worker.core.dead import Pick
 from worker.ops import dead_bodies, dead_desk, dead_discard, dead_edit, dead_import, dead_redrive
-from worker.ops.dead_desk import DeadDesk, DeadLane
+from worker.ops.dead_desk import DeadDesk
 from worker.ops.dead_redrive import Pace
-from worker.ops.desk import Desk, Misused
-from worker.ports import Unavailable
-from worker.settings import Settings, SettingsError
+from worker.ops.desk import Misused
 
 AGE_MAX_S: Final = 400 * 86_400.0
-_CONFIG: Final = AioConfig(
-    connect_timeout=3,
-    read_timeout=10,
-    max_pool_connections=32,
-    retries={"mode": "standard", "total_max_attempts": 3},
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +87,7 @@ def groups(config: Path | None, which: Chosen, *, as_json: bool) -> int:
         print(_json(found) if as_json else text.groups(found))
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def listing(config: Path | None, which: Chosen, *, most: int, as_json: bool) -> int:
@@ -117,7 +98,7 @@ def listing(config: Path | None, which: Chosen, *, most: int, as_json: bool) -> 
         print(_json(found) if as_json else text.listing(found, most))
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def show(config: Path | None, job: str, *, body: bool, signed: Signed, as_json: bool) -> int:
@@ -131,7 +112,7 @@ def show(config: Path | None, job: str, *, body: bool, signed: Signed, as_json: 
         print(_json(found) if as_json else text.shown(found))
         return 1 if found.found is False else 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def log(config: Path | None, *, since: str, as_json: bool) -> int:
@@ -143,7 +124,7 @@ def log(config: Path | None, *, since: str, as_json: bool) -> int:
         print(_json({"at": desk.at(), "rows": told}) if as_json else text.notes(rows))
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def original(config: Path | None, row: str, *, signed: Signed) -> int:
@@ -154,7 +135,7 @@ def original(config: Path | None, row: str, *, signed: Signed) -> int:
         print(content.decode(errors="replace"))
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def redrive(
@@ -175,12 +156,12 @@ def redrive(
         pace = Pace(rate=rate, stages=_stages(canary), stop_share=stop_share, force=force)
         pick = which.pick(desk.at(), all_needs_saying=True)
         if desk.circuit is None and not force:
-            _say(text.NOT_SHARED)
-        told = await dead_redrive.redrive(desk, pick, pace, **signed.who, dry=dry, tell=_say)
+            say(text.NOT_SHARED)
+        told = await dead_redrive.redrive(desk, pick, pace, **signed.who, dry=dry, tell=say)
         print(_json(told) if as_json else text.redriven(told))
         return 0 if told.whole else 1
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def edit(
@@ -214,10 +195,10 @@ def edit(
         if as_json or told.sent or told.dry:
             print(_json(told) if as_json else text.edited(told))
         else:
-            _say(text.edited(told))
+            say(text.edited(told))
         return 1 if told.wrong else 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def discard(
@@ -231,7 +212,7 @@ def discard(
         print(_json(told) if as_json else text.discarded(told))
         return 1 if told.stopped or told.missing_count else 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def export(config: Path | None, which: Chosen, *, bodies: bool, signed: Signed) -> int:
@@ -243,7 +224,7 @@ def export(config: Path | None, which: Chosen, *, bodies: bool, signed: Signed) 
             print(orjson.dumps(row).decode())
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def adopt(config: Path | None, *, signed: Signed, dry: bool, as_json: bool) -> int:
@@ -254,7 +235,7 @@ def adopt(config: Path | None, *, signed: Signed, dry: bool, as_json: bool) -> i
         print(_json(told) if as_json else text.imported(told))
         return 1 if told.stopped or told.alive else 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 # --- arguments -----------------------------------------------------------------
@@ -293,75 +274,5 @@ def _content(path: Path) -> bytes:
         raise Misused(msg) from None
 
 
-# --- the desk --------------------------------------------------------------------
-
-
-def _at_desk(config: Path | None, act: Callable[[DeadDesk], Awaitable[int]]) -> int:
-    try:
-        settings = loaded(config).settings
-    except SettingsError as error:
-        return _tell(str(error))
-    try:
-        return asyncio.run(_open(settings, act))
-    except Misused as error:
-        return _tell(f"{error}.")
-    except Unavailable as error:
-        return _tell(text.unavailable(error, settings.ledger_table))
-    except BotoCoreError as error:  # the SDK could not even make a client
-        wrong = Unavailable("ledger", type(error).__name__, local=True)
-        return _tell(text.unavailable(wrong, settings.ledger_table))
-
-
-async def _open(settings: Settings, act: Callable[[DeadDesk], Awaitable[int]]) -> int:
-    session = get_session()
-    async with (
-        session.create_client("sqs", config=_CONFIG) as sqs,
-        session.create_client("dynamodb", config=_CONFIG) as dynamodb,
-        session.create_client("s3", config=_CONFIG) as s3,
-    ):
-        bucket, keep_s = settings.payloads.bucket, settings.ledger.keep_s
-        circuit = None
-        if settings.breaker.shared:
-            circuit = Desk(
-                store=DynamoBreakers(dynamodb, settings.breakers_table, service=settings.service),
-                policies=policies_of(settings),
-                at=time.time,
-            )
-        desk = DeadDesk(
-            ledger=DynamoLedger(
-                dynamodb,
-                settings.ledger_table,
-                skew_s=settings.queue.clock_skew_s,
-                keep_s=keep_s,
-            ),
-            index=DynamoDeadLetters(dynamodb, settings.ledger_table, keep_s=keep_s),
-            lanes=tuple(
-                DeadLane(
-                    name=lane.name,
-                    jobs=SqsQueue(sqs, sqs, lane.url),
-                    dead=SqsQueue(sqs, sqs, lane.dead_url, every_attribute=True),
-                    routes=frozenset(lane.routes),
-                )
-                for lane in settings.all_lanes()
-            ),
-            circuit=circuit,
-            limits=settings.limits(),
-            routes=settings.all_routes(),
-            replies=frozenset(settings.replies),
-            payloads=S3Payloads(s3, bucket) if bucket else None,
-            at=time.time,
-        )
-        return await act(desk)
-
-
 def _json(found: Any) -> str:
     return orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
-def _tell(message: str) -> int:
-    _say(message)
-    return 2

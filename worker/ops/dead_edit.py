@@ -17,7 +17,7 @@ from worker.core.ledger import Record
 from worker.core.strict_json import Malformed, loads
 from worker.ops.dead_bodies import dead_record, holding
 from worker.ops.dead_desk import DeadDesk, row_of, shut_routes
-from worker.ops.dead_redrive import send_back, would_die
+from worker.ops.dead_send import send_back, would_die
 from worker.ops.desk import Misused
 
 ROW_BYTES_MAX: Final = 300_000  # DynamoDB's limit is 400 KB for the whole item

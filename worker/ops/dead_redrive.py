@@ -18,9 +18,10 @@ from worker.core.envelope import parse
 from worker.core.job import Job
 from worker.core.ledger import Record, State
 from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of, shut_routes, words_of
+from worker.ops.dead_send import send_back, would_die
 from worker.ops.dead_sweep import Found, Sweep, sweeping
 from worker.ops.desk import Misused
-from worker.ports import Outgoing, Unavailable
+from worker.ports import Unavailable
 
 RATE_MIN: Final = 0.1
 RATE_MAX: Final = 500.0
@@ -308,33 +309,3 @@ class _Run:
         self._tell(f"stage of {len(self._stage)}: {answered} answered, {died} died again")
         self._stage = {}
         self._stages.pop(0)
-
-
-async def send_back(desk: DeadDesk, copy: Found, record: Record, body: bytes) -> None:
-    """Send a body to the jobs queue of its letter, for the next generation of its job.
-
-    When the job was first sent is left out: its time begins anew.
-
-    Raises:
-        Unavailable: It may or may not have been sent; again is safe.
-    """
-    lane = desk.lane_of(copy.queue, record.route)
-    attributes = {"iw-job": record.job, "iw-redrive": str(record.generation + 1)}
-    await lane.jobs.send(Outgoing(body=body, attributes=attributes, group=record.tenant))
-
-
-def would_die(desk: DeadDesk, record: Record, body: bytes) -> str | None:
-    """Why a body would surely die again with these settings; None if it may well not."""
-    job = parse(body, desk.limits)
-    reason = None
-    if not isinstance(job, Job):
-        reason = job.reason
-    elif record.reason == "id_conflict" and job.id not in (None, record.job):
-        reason = "id_conflict"
-    elif job.route not in desk.routes:
-        reason = "unknown_route"
-    elif job.reply_to is not None and job.reply_to not in desk.replies:
-        reason = "unknown_reply_to"
-    elif job.deadline_at is not None and job.deadline_at <= desk.at():
-        reason = "expired"
-    return reason and f"would die again: {reason}"
