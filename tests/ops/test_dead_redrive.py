@@ -11,10 +11,11 @@ from tests.ops.dead_room import WHO, DeadRoom, StaleIndex
 from tests.ops.room import run
 from worker.core.dead import Pick
 from worker.core.ledger import State
+from worker.ops.dead_desk import DeadLane
 from worker.ops.dead_redrive import Pace, Redriven, redrive
 from worker.ops.desk import Misused
 from worker.ports import Unavailable
-from worker.sim.memory import Mishap
+from worker.sim.memory import MemoryQueue, Mishap
 
 FAST = Pace(rate=500.0)
 ALL = Pick()
@@ -254,6 +255,32 @@ def test_a_dry_run_touches_nothing() -> None:
         assert {call.partition(":")[0] for call in room.calls} == {"ledger", "breakers"}
         assert not room.index.log
         assert room.left() == await room.listed() == ["job"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_letter_goes_back_to_the_lane_of_its_route(shared: bool) -> None:  # noqa: FBT001
+    async def main() -> None:
+        room = DeadRoom()
+        chats, own = MemoryQueue(name="chat-jobs"), MemoryQueue(name="chat-dead")
+        (lane,) = room.desk.lanes
+        dead = lane.dead if shared else own.seen_by()
+        lanes = (
+            replace(lane, routes=frozenset({"default"})),
+            DeadLane(name="chat", jobs=chats.seen_by(), dead=dead, routes=frozenset({"chat"})),
+        )
+        await room.die("plain")
+        first = room.dead
+        room.dead = first if shared else own
+        await room.die("chat", route="chat")
+
+        told = await redrive(replace(room.desk, lanes=lanes), ALL, FAST, **WHO)
+
+        assert told.whole
+        assert [d.job for d in room.sent()] == ["plain"]
+        assert [d.job for d in chats.peek()] == ["chat"]
+        assert [*first.peek(), *own.peek()] == []
 
     run(main())
 
