@@ -87,6 +87,17 @@ def check(
 
 
 @app.command()
+def health(
+    *,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it takes jobs.")] = False,
+) -> None:
+    """Ask the worker on this host how it is; exit 1 unless it is live. For health checks."""
+    from worker.cli.health import main as body
+
+    raise typer.Exit(body(["--ready"] if ready else []))
+
+
+@app.command()
 def submit(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from stdin.")] = None,
     *,

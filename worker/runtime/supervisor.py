@@ -28,6 +28,7 @@ from worker.runtime.house import House, Lane
 from worker.runtime.intake import Intake
 from worker.runtime.permits import Permits
 from worker.runtime.protection import ScaleIn
+from worker.runtime.pulse import Health, Pulse
 from worker.runtime.settler import Settler
 from worker.runtime.syncer import Syncer
 
@@ -55,6 +56,7 @@ class Supervisor:
         self._stop = stop
         self._services = services
         self.flights = Flights()
+        self.pulse = Pulse(wait_s=house.rules.wait_s, in_flight=lambda: len(self.flights))
         self._permits = Permits(
             house.rules.slots, house.rules.bytes_max, message_bytes=MESSAGE_BYTES
         )
@@ -110,6 +112,11 @@ class Supervisor:
         return 0.0 if self.syncer is None else self.syncer.age_s
 
     @property
+    def health(self) -> Health:
+        """How this process is."""
+        return self.pulse.health(asyncio.get_running_loop().time())
+
+    @property
     def paces(self) -> dict[str, float]:
         """The pace of each quota bucket that has one, in calls per second."""
         return self.gates.paces.per_s(asyncio.get_running_loop().time())
@@ -149,6 +156,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(None) as fuse:
                 async with asyncio.TaskGroup() as group:
+                    self.pulse.start()
                     for lane in self._house.lanes:
                         group.create_task(self._intake(lane, group).run())
                     await self._stop.wait()
@@ -193,6 +201,7 @@ class Supervisor:
             gates=self.gates,
             stop=self._stop,
             start=start,
+            pulse=self.pulse,
         )
 
     async def _fly(self, flight: Flight) -> None:
@@ -206,9 +215,11 @@ class Supervisor:
         finally:
             self.flights.land(flight)
             self._permits.give_back(slots=1, size_bytes=flight.size_bytes)
+            self.pulse.landed(asyncio.get_running_loop().time())
 
     def _quiet(self) -> None:
         rules = self._house.rules
+        self.pulse.leave()
         self._permits.close()
         self._executor.quiet()
         self._house.tell(
