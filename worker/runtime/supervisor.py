@@ -10,6 +10,7 @@ The nesting is the shutdown order: services outlive the flights they serve.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ from worker.runtime.protection import ScaleIn
 from worker.runtime.pulse import Health, Pulse
 from worker.runtime.settler import Settler
 from worker.runtime.syncer import Syncer
+from worker.runtime.witness import Witness
 
 FIRM_S: Final = 8.0
 FIRM_SHARE: Final = 0.3  # of a grace too short for `FIRM_S`
@@ -52,6 +54,9 @@ class Supervisor:
     def __init__(
         self, house: House, *, stop: asyncio.Event, services: Sequence[Service] = ()
     ) -> None:
+        targets = [target for route in house.rules.routes.values() for target in route.targets]
+        witness = Witness(house.tell, targets)
+        house = replace(house, tell=witness)
         self._house = house
         self._stop = stop
         self._services = services
@@ -66,7 +71,7 @@ class Supervisor:
         self.gates = Gates(
             worker=rules.worker,
             slots=rules.slots,
-            targets=[target for route in rules.routes.values() for target in route.targets],
+            targets=targets,
             policies=rules.policies,
             pacing=rules.pacing,
             tell=house.tell,
@@ -80,6 +85,7 @@ class Supervisor:
                 at=house.at,
                 roll=house.roll,
                 tell=house.tell,
+                seen=witness.most,
             )
             if house.breakers
             else None
