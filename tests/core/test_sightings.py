@@ -12,6 +12,7 @@ from worker.core.sightings import (
     Sightings,
     evidence,
     named,
+    remembered,
 )
 
 DOWN = Sighting(of="sonnet", region="eu-west-1", kind="unavailable", code="Oops", http=503)
@@ -77,6 +78,18 @@ def test_the_evidence_against_an_endpoint_is_that_nobody_reaches_it() -> None:
 
     assert evidence("endpoint:eu-west-1", seen) == "6 x unreachable NoSuchHost"
     assert evidence("endpoint:default", seen) == ""
+
+
+def test_what_opened_a_circuit_is_read_back_from_its_sentence() -> None:
+    seen = [replace(DOWN, count=12), replace(SLOW, count=3)]
+    why = f"3 of 3 voters find it bad (recent): {evidence('sonnet', seen)}"
+
+    assert remembered("sonnet", why) == (
+        replace(DOWN, region="", count=12),
+        replace(SLOW, count=3),
+    )
+    assert remembered("sonnet", "3 of 3 voters find it bad (recent)") == ()
+    assert remembered("sonnet", "8 of 20 calls of 4 voters failed (all)") == ()
 
 
 def test_of_nothing_nothing_is_told() -> None:

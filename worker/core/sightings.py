@@ -6,6 +6,7 @@ and never text of a job (`core/fault.py`). The most frequent ones travel with th
 seat in the jury, and into the sentence with which a circuit opens. They decide nothing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ SAYS_MAX: Final = 100
 STORE: Final = "store:"  # and its name: not a target, but what a port could not reach
 JOBS: Final = "jobs"  # jobs that were given up
 
+_EVIDENCE: Final = re.compile(
+    r"(?P<count>\d+) x (?P<kind>[a-z_]+) (?P<code>[^\s,]+)"
+    r"(?: (?P<http>\d{3}))?(?: \((?P<timer>\w+)\))?(?=,|$)"
+)
 _AGAINST: Final = {
     "target": frozenset(str(k) for k in Kind if REACTIONS[k].vote is Vote.FAIL),
     "endpoint": frozenset(str(k) for k in Kind if REACTIONS[k].vote is Vote.FAIL_ENDPOINT),
@@ -111,6 +116,25 @@ def evidence(breaker: str, seen: Iterable[Sighting]) -> str:
         if own or (one.endpoint == breaker and one.kind in _AGAINST["endpoint"]):
             counts[named(one)] += one.count
     return ", ".join(f"{count} x {name}" for name, count in counts.most_common(2))
+
+
+def remembered(breaker: str, why: str) -> tuple[Sighting, ...]:
+    """What `evidence` put into a sentence, read back; nothing of a sentence without any.
+
+    >>> [(one.count, named(one)) for one in remembered("a", "1 of 1: 7 x unavailable Oops 503")]
+    [(7, 'unavailable Oops 503')]
+    """
+    return tuple(
+        Sighting(
+            of=breaker,
+            kind=found["kind"],
+            code=found["code"],
+            http=int(found["http"] or 0),
+            timer=found["timer"] or "",
+            count=int(found["count"]),
+        )
+        for found in _EVIDENCE.finditer(why)
+    )
 
 
 def named(seen: Sighting) -> str:
