@@ -103,7 +103,7 @@ async def look(settings: Settings) -> tuple[Problem, ...]:
                 looks.append(_bucket(s3, settings.payloads.bucket))
             found = await asyncio.gather(*looks)
     except (BotoCoreError, ClientError) as error:
-        return (_unasked(error),)
+        return (unasked(error),)
     return tuple(problem for some in found for problem in some)
 
 
@@ -245,7 +245,8 @@ async def _asked(
         )
 
 
-def _unasked(error: Exception) -> Problem:
+def unasked(error: Exception) -> Problem:
+    """What to do where the SDK could not even ask."""
     name = type(error).__name__
     fixes = {
         "NoRegionError": "Set AWS_REGION.",

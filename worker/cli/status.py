@@ -20,6 +20,7 @@ from worker.aws.depths import depth
 from worker.aws.ledger import DynamoLedger
 from worker.cli.breaker import policies_of
 from worker.cli.check import loaded
+from worker.cli.live import unasked
 from worker.cli.status_text import status as text
 from worker.ops.desk import Desk
 from worker.ops.status import Sources, Status, status
@@ -47,7 +48,7 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
     try:
         found = asyncio.run(_asked(ours))
     except BotoCoreError as error:  # the SDK could not even make a client
-        print(f"AWS cannot be asked: {type(error).__name__}.", file=sys.stderr)
+        print(unasked(error), file=sys.stderr)
         return 2
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
