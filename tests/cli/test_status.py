@@ -105,6 +105,7 @@ def test_without_a_region_it_says_so(variables: dict[str, str]) -> None:
 
     assert told.exit_code == 2
     assert "AWS cannot be asked: NoRegionError." in told.stderr
+    assert "Set AWS_DEFAULT_REGION." in told.stderr
 
 
 def test_settings_that_are_wrong_are_explained(variables: dict[str, str]) -> None:

@@ -249,7 +249,7 @@ def unasked(error: Exception) -> Problem:
     """What to do where the SDK could not even ask."""
     name = type(error).__name__
     fixes = {
-        "NoRegionError": "Set AWS_REGION.",
+        "NoRegionError": "Set AWS_DEFAULT_REGION.",
         "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
         "EndpointConnectionError": "Nobody answers at the endpoint; is the network there, and is "
         "AWS_ENDPOINT_URL_SQS (or _DYNAMODB, _S3) what it should be?",
