@@ -38,9 +38,11 @@ from worker.degraded.plugins import Plugin
 from worker.degraded.registry import HandlersUnusableError, build
 from worker.ports import BreakerStore, Handler, Protection
 from worker.runtime.gates import endpoint_of
+from worker.runtime.health import PortUnusableError, health_port
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
 from worker.runtime.paces import bucket_of
+from worker.runtime.pulse import STARTING
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
@@ -66,6 +68,12 @@ def run(settings: Settings) -> int:
             f"worker cannot start: {error}\n\nThe SDK could not make its clients, so no job "
             "can be taken. Set AWS_DEFAULT_REGION, and look at the AWS configuration of this "
             "process.\n"
+        )
+        return 1
+    except PortUnusableError as error:
+        sys.stderr.write(
+            f"worker cannot start: {error}.\n\nNobody could ask how it is, and a health check "
+            "would replace it. Free the port, set\nWORKER_HEALTH__PORT to another, or unset it.\n"
         )
         return 1
     except HandlersUnusableError as error:
@@ -154,12 +162,21 @@ async def serve(
 
     Raises:
         HandlersUnusableError: A degraded handler cannot be made.
+        PortUnusableError: The health port cannot be bound.
     """
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
     helpers = [spec.target for spec in settings.all_handlers() if spec.target]
     lanes = settings.all_lanes()
+    in_hand: list[Supervisor] = []
     async with AsyncExitStack() as stack:
+        if settings.health.port is not None:
+            port = health_port(
+                settings.health.host,
+                settings.health.port,
+                lambda: in_hand[0].health if in_hand else STARTING,
+            )
+            await stack.enter_async_context(port)
         clients = await stack.enter_async_context(
             open_clients(
                 session=session,
@@ -180,7 +197,6 @@ async def serve(
                 clients.breakers, settings.breakers_table, service=settings.service
             )
         lag = LoopLag()
-        in_hand: list[Supervisor] = []
         telemetry = Telemetry(
             service=settings.service,
             worker=rules.worker,

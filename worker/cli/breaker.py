@@ -225,14 +225,14 @@ async def _open(ours: Loaded, act: Callable[[Desk], Awaitable[int]]) -> int:
         store = DynamoBreakers(client, settings.breakers_table, service=settings.service)
         desk = Desk(
             store=store,
-            policies=_policies(settings),
+            policies=policies_of(settings),
             given=frozenset(path[1] for path in ours.origins if path[0] == "breaker"),
             at=time.time,
         )
         return await act(desk)
 
 
-def _policies(settings: Settings) -> dict[str, BreakerPolicy]:
+def policies_of(settings: Settings) -> dict[str, BreakerPolicy]:
     """The policy of each breaker that a worker with these settings has."""
     routes = settings.all_routes().values()
     gates = Gates(

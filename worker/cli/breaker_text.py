@@ -27,7 +27,7 @@ NOT_SHARED: Final = (
 _ADVICE: Final = {
     "AccessDeniedException": "Whoever runs this lacks dynamodb:Query or dynamodb:PutItem on it.",
     "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
-    "NoRegionError": "Set AWS_REGION.",
+    "NoRegionError": "Set AWS_DEFAULT_REGION.",
     "RacedTooOften": "Others write this record all the time; give the order again.",
     "RecordUnreadable": "A later version wrote it: use a command of that version.",
     "ResourceNotFoundException": "There is no such table in this account and Region; "
@@ -70,7 +70,8 @@ def _utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells under each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -84,7 +85,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def scene(found: Scene) -> str:
     """One line for each breaker, and with the jury its evidence below."""
     head = ("BREAKER", "STATE", "SHARE", "SINCE", "REST", "TICKETS", "MODE", "")
-    lines = _columns([head, *(_row(one, found.at) for one in found.breakers)])
+    lines = columns([head, *(_row(one, found.at) for one in found.breakers)])
     told = [lines[0]]
     for line, one in zip(lines[1:], found.breakers, strict=True):
         told += [line, *(f"    {detail}" for detail in _details(one, found.at))]
@@ -174,7 +175,7 @@ def past(found: Past) -> str:
                 plain(row.why),
             )
         )
-    return "\n".join(_columns(rows))
+    return "\n".join(columns(rows))
 
 
 # --- orders ----------------------------------------------------------------------
@@ -298,7 +299,7 @@ def policies(found: Policies) -> str:
 
 def _in_force(one: InForce) -> list[str]:
     rows = [(f"  {value.name}", _value(value.value), value.source) for value in one.values]
-    return [one.name, *_columns(rows), *(f"  warning: {plain(wrong)}" for wrong in one.wrong)]
+    return [one.name, *columns(rows), *(f"  warning: {plain(wrong)}" for wrong in one.wrong)]
 
 
 def _change(change: PolicyChange, at: float) -> str:

@@ -301,6 +301,7 @@ class Executor:
                 route=trip.record.route,
                 wasted_usd=round(waste.sure_usd, 9),
                 wasted_most_usd=round(waste.most_usd, 9),
+                message=row.message,
             )
         )
         return outcome if isinstance(outcome, Answer) else None
