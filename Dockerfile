@@ -30,11 +30,16 @@ COPY --from=build /opt/worker /opt/worker
 ENV PATH=/opt/worker/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    PYTHONFAULTHANDLER=1
+    PYTHONFAULTHANDLER=1 \
+    WORKER_HEALTH__PORT=8081
 # A number, so that `runAsNonRoot` can be checked without a look into /etc/passwd.
 USER 65532:65532
 WORKDIR /
 STOPSIGNAL SIGTERM
+# Whether this process still works; never whether a model does (docs/health.md). ECS reads the
+# task definition instead, which names the same command.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["inference-worker", "health"]
 # The worker is process 1 and hears SIGTERM itself: no shell stands between.
 ENTRYPOINT ["inference-worker"]
 CMD ["run"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, time
 from worker import wiring
 from worker.runtime.supervisor import Drain
 
@@ -18,8 +18,11 @@ async def deaf():
             pass
 
 async def serve(settings, *, stop):
-    task = asyncio.create_task(deaf())
-    await asyncio.sleep(0)
+    if sys.argv[2] == "task":
+        task = asyncio.create_task(deaf())
+    else:
+        task = asyncio.create_task(asyncio.to_thread(time.sleep, 30))
+    await asyncio.sleep(0.1)
     print("drained")
     return Drain[sys.argv[1]]
 
@@ -28,10 +31,11 @@ sys.exit(wiring.run(None))
 """
 
 
+@pytest.mark.parametrize("deaf", ["task", "thread"])
 @pytest.mark.parametrize(("drain", "code"), [("CLEAN", 0), ("FORCED", 3)])
-def test_a_process_ends_without_the_task_that_does_not_hear_it(drain: str, code: int) -> None:
+def test_a_process_ends_without_who_does_not_hear_it(drain: str, code: int, deaf: str) -> None:
     ended = subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-c", PROGRAM, drain], capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", PROGRAM, drain, deaf], capture_output=True, timeout=25, check=False
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"drained\n", b"")

@@ -111,6 +111,26 @@ class Outgoing:
 Fate = Literal["done", "gone", "failed"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much a queue holds, as it says itself: about, and up to a minute late.
+
+    Attributes:
+        visible: May be received now.
+        in_flight: In somebody's hands.
+        delayed: Come later.
+    """
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.visible + self.in_flight + self.delayed
+
+
 class Queue(Protocol):
     """One queue."""
 

@@ -12,9 +12,11 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from types import MappingProxyType
@@ -36,15 +38,18 @@ from worker.degraded.plugins import Plugin
 from worker.degraded.registry import HandlersUnusableError, build
 from worker.ports import BreakerStore, Handler, Protection
 from worker.runtime.gates import endpoint_of
+from worker.runtime.health import PortUnusableError, health_port
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
 from worker.runtime.paces import bucket_of
+from worker.runtime.pulse import STARTING
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
 
 READ_MARGIN_S: Final = 10.0  # behind the attempts' own timers, which are to fire first
-LEAVE_S: Final = 2.0  # for tasks that nobody waits for to hear that the process ends
+LEAVE_S: Final = 2.0  # for tasks and threads that nobody waits for to hear that all is over
+LOOK_S: Final = 0.02
 FORCED: Final = 3  # exit code of a drain that did not end within the grace
 
 
@@ -63,6 +68,12 @@ def run(settings: Settings) -> int:
             f"worker cannot start: {error}\n\nThe SDK could not make its clients, so no job "
             "can be taken. Set AWS_DEFAULT_REGION, and look at the AWS configuration of this "
             "process.\n"
+        )
+        return 1
+    except PortUnusableError as error:
+        sys.stderr.write(
+            f"worker cannot start: {error}.\n\nNobody could ask how it is, and a health check "
+            "would replace it. Free the port, set\nWORKER_HEALTH__PORT to another, or unset it.\n"
         )
         return 1
     except HandlersUnusableError as error:
@@ -93,20 +104,40 @@ async def _until_signalled(settings: Settings) -> Drain:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave, number)
+    threads = ThreadPoolExecutor(thread_name_prefix="worker")
+    loop.set_default_executor(threads)
     drain = await serve(settings, stop=stop)
-    if await _somebody_stays():
-        # The loop's own end would wait for it, until somebody kills the process.
+    threads.shutdown(wait=False, cancel_futures=True)
+    if not await _all_left(LEAVE_S):
+        # The loop's own end would wait for them, until somebody kills the process.
         sys.stdout.flush()
         os._exit(_code(drain))
     return drain
 
 
-async def _somebody_stays() -> bool:
-    """Whether a task does not hear that it is cancelled: a degraded handler of somebody's, say."""
+async def _all_left(within_s: float) -> bool:
+    """Cancel every other task; whether all of them end in time, and every thread.
+
+    A degraded handler of somebody's may not hear it, or have a thread that hangs.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
-    return bool(left and (await asyncio.wait(left, timeout=LEAVE_S))[1])
+    if left and (await asyncio.wait(left, timeout=within_s))[1]:
+        return False
+    while loop.time() < until:
+        if not _threads():
+            return True
+        await asyncio.sleep(LOOK_S)
+    return not _threads()
+
+
+def _threads() -> list[threading.Thread]:
+    """Those for which the interpreter's end would wait."""
+    main = threading.main_thread()
+    return [one for one in threading.enumerate() if one is not main and not one.daemon]
 
 
 def _code(drain: Drain) -> int:
@@ -131,12 +162,21 @@ async def serve(
 
     Raises:
         HandlersUnusableError: A degraded handler cannot be made.
+        PortUnusableError: The health port cannot be bound.
     """
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
     helpers = [spec.target for spec in settings.all_handlers() if spec.target]
     lanes = settings.all_lanes()
+    in_hand: list[Supervisor] = []
     async with AsyncExitStack() as stack:
+        if settings.health.port is not None:
+            port = health_port(
+                settings.health.host,
+                settings.health.port,
+                lambda: in_hand[0].health if in_hand else STARTING,
+            )
+            await stack.enter_async_context(port)
         clients = await stack.enter_async_context(
             open_clients(
                 session=session,
@@ -157,7 +197,6 @@ async def serve(
                 clients.breakers, settings.breakers_table, service=settings.service
             )
         lag = LoopLag()
-        in_hand: list[Supervisor] = []
         telemetry = Telemetry(
             service=settings.service,
             worker=rules.worker,

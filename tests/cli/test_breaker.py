@@ -182,7 +182,7 @@ def test_without_a_region_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -
     told = breaker({}, "show")
 
     assert told.exit_code == 2
-    assert "Set AWS_REGION." in told.stderr
+    assert "Set AWS_DEFAULT_REGION." in told.stderr
 
 
 def test_where_nothing_is_shared_there_is_nothing_to_show() -> None:

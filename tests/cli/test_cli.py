@@ -125,7 +125,7 @@ def test_check_live_without_a_cloud_says_what_to_do(monkeypatch: pytest.MonkeyPa
     answer = runner.invoke(app, ["check", "--live"])
 
     assert answer.exit_code == 1
-    assert "Set AWS_REGION." in answer.stdout
+    assert "Set AWS_DEFAULT_REGION." in answer.stdout
 
 
 def test_a_queue_as_it_should_be_is_no_problem() -> None:

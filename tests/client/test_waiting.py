@@ -243,7 +243,7 @@ def test_who_waits_for_many_gets_all_that_can_be_read_and_then_the_error() -> No
     with pytest.raises(RecordUnreadable):
         in_virtual_time(main())
 
-    assert told == ["a", "b"]
+    assert sorted(told) == ["a", "b"]  # as they come in, and reads are jittered
 
 
 def test_an_error_of_our_own_leaves_nobody_waiting() -> None:

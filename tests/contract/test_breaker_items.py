@@ -8,9 +8,11 @@ import pytest
 from tests.contract.stage import KEEP_S, SERVICE, Open, dynamo_breakers, on_aws
 from tests.contract.test_breaker_store import AT, FULL, NAME, row
 from worker.aws.breakers_item import read_seat, row_item, seat_item, verdict_item
+from worker.aws.ledger_item import Unreadable
 from worker.core.jury import Seat, Vote
 from worker.core.moves import WHY_MAX
 from worker.core.policy import EVERY, PolicyChange
+from worker.core.sightings import MOST, Sighting
 from worker.core.verdict import State, Verdict
 from worker.ports import Board, Unavailable
 
@@ -97,6 +99,58 @@ def test_a_seat_with_three_breakers_fits_into_a_write_unit() -> None:
     item = seat_item("orders", seat)
 
     assert item_bytes(item) <= 1024
+
+
+def test_a_calm_seat_is_written_as_before() -> None:
+    item = seat_item("orders", Seat(number=1, holder="worker-1", lot=0.5, beat=1))
+
+    assert item.keys() == {"pk", "sk", "holder", "lot", "beat", "votes"}
+
+
+def test_what_went_wrong_is_read_as_it_was_written_and_fits_with_two_votes() -> None:
+    seen = Sighting(
+        of="sonnet",
+        region="ap-southeast-2",
+        kind="unavailable",
+        code="ServiceUnavailableException",
+        http=503,
+        says="Bedrock is unable to process your request",
+        count=12_345,
+    )
+    vote = Vote(stage=321, calls=1234, failures=1234, recent_calls=123, recent_failures=123)
+    votes = {"sonnet": vote, "endpoint:ap-southeast-2": vote}
+    seats = Seat(
+        number=31,
+        holder=WORKER,
+        lot=0.12345678901234567,
+        beat=10**9,
+        votes=votes,
+        seen=(seen,) * MOST,
+        seen_at=1_795_600_000.5,
+    )
+
+    item = seat_item("orders", seats)
+
+    assert item_bytes(item) <= 1024
+    assert read_seat(item) == seats
+
+
+def test_a_sighting_of_a_later_version_is_read_by_what_we_know_of_it() -> None:
+    item = seat_item("orders", Seat(number=1, holder="worker-1", lot=0.5, beat=1))
+    item["seen"] = {"S": '[["sonnet", "", "unavailable", "Oops", 503, "", "", 3, "new", 7]]'}
+
+    assert read_seat(item).seen == (
+        Sighting(of="sonnet", kind="unavailable", code="Oops", http=503, count=3),
+    )
+
+
+@pytest.mark.parametrize("text", ['[["sonnet"]]', '{"a": 1}', "[7]", '[["a","","b","c","x"]]'])
+def test_what_is_no_sighting_is_unreadable(text: str) -> None:
+    item = seat_item("orders", Seat(number=1, holder="worker-1", lot=0.5, beat=1))
+    item["seen"] = {"S": text}
+
+    with pytest.raises(Unreadable):
+        read_seat(item)
 
 
 def test_a_row_of_history_fits_into_a_write_unit_and_says_when_it_may_go() -> None:

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 from worker.core.attendance import FRESH_S, LAPSE_S, PRESENT_S, Attendance
 from worker.core.jury import Seat, Vote
+from worker.core.sightings import Sighting
 
 BAD = Vote(stage=0, calls=10, failures=10)
 GOOD = Vote(stage=0, calls=10)
@@ -28,6 +31,15 @@ def test_a_good_vote_counts_as_long_as_its_holder_is_present() -> None:
     assert jury.votes("model-a", now=PRESENT_S) == [GOOD]
     assert jury.votes("model-a", now=PRESENT_S + 0.1) == []
     assert jury.votes("model-b", now=0.0) == []
+
+
+def test_what_went_wrong_is_heard_from_those_who_are_present() -> None:
+    seen = Sighting(of="model-a", kind="unavailable", code="Oops")
+    jury = Attendance()
+    jury.note([replace(seat(), seen=(seen,)), seat(1)], now=0.0)
+
+    assert jury.sightings(now=PRESENT_S) == (seen,)
+    assert jury.sightings(now=PRESENT_S + 0.1) == ()
 
 
 def test_what_we_said_ourselves_counts_at_once() -> None:

@@ -1,5 +1,6 @@
 """A summary draws on a quota too: it keeps the pace, slows it, and is never blamed for it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from worker.core.pacer import Pace
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route
 from worker.core.target import Target
+from worker.core.window import Outcome
 from worker.degraded.registry import build
 from worker.runtime.handler_gates import HandlerGates, Leave
 from worker.sim.clock import in_virtual_time
@@ -66,6 +68,8 @@ def play(
     takes_s: float = 0.1,
     slots: int = 1,
     until_s: float = 30.0,
+    tick_s: float = 0.0,
+    hangs_after: int = 1_000_000,
     **job: str,
 ) -> Played:
     """Jobs one after the other, each settled once or not by `until_s`."""
@@ -75,6 +79,8 @@ def play(
     def replies(call: ModelCall) -> Reply:
         if call.target is cheap:
             summaries.append(call.now)
+            if len(summaries) > hangs_after:
+                return Reply(SHORT, 1e6)
         return Reply(mood(call), takes_s)
 
     world.model.mood = replies
@@ -92,7 +98,7 @@ def play(
         await worker.drain()
         return worker
 
-    return Played(in_virtual_time(main()), summaries)
+    return Played(in_virtual_time(main(), tick_s=tick_s), summaries)
 
 
 def down_and(cheap: Sequence[Answer | Fault]) -> Mood:
@@ -203,6 +209,53 @@ def test_where_one_call_may_be_in_flight_it_is_not_in_its_own_way() -> None:
 
     assert isinstance(one, Leave)
     assert two == "paced"
+
+
+def test_who_waits_for_a_turn_is_not_in_flight_and_in_nobodys_way() -> None:
+    """One call at a time, two a second, and each is done in a tenth of one: all get through."""
+    spec = HandlerSpec(name="short", kind="summary", terms=Terms(limit_s=10.0), target=CHEAP)
+
+    async def main() -> list[str]:
+        world = World()
+        handler = build([spec], given={}, model=world.model.seen_by(Wire()), tell=Told())["short"]
+        worker = LivingWorker(world, "w1", house={"handlers": {"short": handler}})
+        paces = worker.supervisor.gates.paces
+        gates = HandlerGates(worker.supervisor._house, paces)
+
+        async def summary() -> str:
+            leave = await gates.enter("short", handler, within_s=9.0)
+            if isinstance(leave, str):
+                return leave
+            await asyncio.sleep(0.1)
+            gates.settle(leave, Outcome.SUCCESS)
+            return "answered"
+
+        first = await gates.enter("short", handler, within_s=5.0)
+        assert isinstance(first, Leave)
+        gates.throttled(first, THROTTLED)
+        paces._pacers["cheap"]._most = 0.1
+        paces._pacers["cheap"]._top = 2.5
+        found = await asyncio.gather(*(summary() for _ in range(4)))
+        await worker.drain()
+        return found
+
+    assert in_virtual_time(main()) == ["answered"] * 4
+
+
+def test_a_summary_that_hangs_is_to_blame_although_its_quota_is_paced() -> None:
+    """On a clock that ticks: the wait for a turn is never exactly nothing."""
+    played = play(
+        down_and([THROTTLED, *[SHORT] * 3]),
+        40,
+        terms=Terms(limit_s=2.0),
+        takes_s=0.1,
+        hangs_after=2,
+        until_s=600.0,
+        tick_s=1e-6,
+    )
+
+    assert "late" in played.asked
+    assert played.worker.told.of(HandlerMoved) != []
 
 
 def test_after_a_quarantine_the_first_summary_may_go_out() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from worker.core.jury import Seat, Vote
 from worker.core.moves import Order, Trip, moved
 from worker.core.policy import EVERY, BreakerPolicy
-from worker.core.verdict import Mode, Override, Verdict
+from worker.core.verdict import Mode, Override, Verdict, transition
 from worker.ops.desk import Desk
 from worker.ops.overrides import Told, hold
 from worker.ops.policies import Amended, amend
@@ -44,6 +44,12 @@ class Room:
         new = moved(old, order, POLICY, writer="worker-1", nonce="w", at=wall_clock())
         assert new is not None
         return await self.breakers.seen_by().swap(old, new)
+
+    async def note(self, new: Verdict) -> None:
+        """Keep the history's row of a first verdict, as its writer does."""
+        row = transition(Verdict(name=new.name), new, wall_clock())
+        assert row is not None
+        await self.breakers.seen_by().note(row)
 
     async def hold(self, mode: Mode = Mode.HOLD_OPEN, for_s: float = 60.0, **how: Any) -> Told:
         given = {"author": "alice", "reason": "incident 42", **how}

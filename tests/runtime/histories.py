@@ -38,6 +38,7 @@ TROUBLE_S = 90.0
 CRASHES = 3
 HALF = 0.5
 STALL_S = 35.0  # longer than a lease
+TICK_S = 1e-6  # as on a real clock, whatever is done takes time
 KINDS = ("ok", "ok", "bad", "twice", "reply", "broken", "later", "better")
 UPGRADED = Route(
     name="upgraded",
@@ -247,7 +248,7 @@ def _named(delivery: Delivery) -> str:
 def replay(seed: int) -> History:
     """Play one history; an `AssertionError` names the promise that was broken."""
     history = History(seed)
-    in_virtual_time(history.play(), limit_s=20_000)
+    in_virtual_time(history.play(), limit_s=20_000, tick_s=TICK_S)
     return history
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from worker.core.events import DeliverySkipped, DrainEnded, JobSettled
+from worker.core.events import DeliverySkipped, DrainEnded, JobSettled, JobUnparked
+from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
 from worker.runtime.supervisor import Drain
 from worker.sim.clock import in_virtual_time
@@ -160,3 +161,26 @@ def test_the_interruption_of_one_job_leaves_its_neighbour_alone() -> None:
 
     assert world.statuses() == {"answered": 2}
     assert world.model.started == {"job-1": 1, "job-2": 2}
+
+
+def test_a_park_ends_once_however_often_its_next_run_is_interrupted() -> None:
+    down = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
+    world = World()
+    world.model.mood = lambda c: Reply(down, 0.1) if c.now < 3 else Reply(answer(), 50.0)
+
+    async def main() -> list[JobUnparked]:
+        world.submit(id="job-1", prompt="Hello.")
+        told: list[JobUnparked] = []
+        for n in range(3):
+            worker = LivingWorker(world, f"w{n}", rules={"grace_s": 5.0})
+            await asyncio.sleep(30 if n < 2 else 150)
+            await worker.drain()
+            told += worker.told.of(JobUnparked)
+        return told
+
+    told = in_virtual_time(main())
+
+    record = world.ledger.records["job-1"]
+    assert (record.state, record.interruptions) == (State.ANSWERED, 2)
+    assert [event.parks for event in told] == list(range(1, record.parks + 1))
+    assert abs(sum(event.parked_ms for event in told) / 1000 - record.parked_s) < 0.1

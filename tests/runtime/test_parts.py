@@ -63,10 +63,10 @@ def test_a_reservation_lingers_for_a_fuller_batch_and_no_longer() -> None:
     assert in_virtual_time(main()) == (4, 0.1)
 
 
-def test_payloads_wait_for_memory_in_order_and_go_before_every_poller() -> None:
+def test_payloads_wait_for_memory_in_order_and_go_before_pollers_that_have_their_batch() -> None:
     async def main() -> list[str]:
-        permits, order = Permits(10, 3 * MIB, message_bytes=MIB), []
-        assert await permits.reserve(3, linger_s=0.0) == 3
+        permits, order = Permits(20, 13 * MIB, message_bytes=MIB), []
+        assert await permits.reserve(13, linger_s=0.0) == 13
 
         async def poller() -> None:
             taken = await permits.reserve(10, linger_s=0.0)
@@ -77,7 +77,7 @@ def test_payloads_wait_for_memory_in_order_and_go_before_every_poller() -> None:
             await permits.reserve_bytes(mib * MIB)
             order.append(f"payload {mib}")
             await asyncio.sleep(1)
-            permits.give_back(slots=0, size_bytes=mib * MIB)
+            permits.give_back_payload(mib * MIB)
 
         waiting = [asyncio.create_task(one) for one in (poller(), payload(2), payload(1))]
         for _ in range(3):
@@ -89,20 +89,34 @@ def test_payloads_wait_for_memory_in_order_and_go_before_every_poller() -> None:
     assert in_virtual_time(main()) == ["payload 2", "payload 1", "poller 1"]
 
 
+def test_a_batch_of_messages_is_the_pollers_own_whatever_payloads_want() -> None:
+    async def main() -> tuple[int, bool, int]:
+        permits = Permits(20, 13 * MIB, message_bytes=MIB)
+        await permits.reserve_bytes(3 * MIB)
+        payload = asyncio.create_task(permits.reserve_bytes(MIB))
+        await asyncio.sleep(1)
+        taken = await permits.reserve(20, linger_s=0.0)
+        waits = not payload.done()
+        permits.give_back_payload(3 * MIB)
+        await payload
+        return taken, waits, await permits.reserve(20, linger_s=0.0)
+
+    assert in_virtual_time(main()) == (10, True, 2)
+
+
 def test_a_payload_that_waits_no_longer_stands_in_nobodys_way() -> None:
-    async def main() -> int:
-        permits = Permits(3, 3 * MIB, message_bytes=MIB)
+    async def main() -> tuple[int, int]:
+        permits = Permits(20, 13 * MIB, message_bytes=MIB)
         large = asyncio.create_task(permits.reserve_bytes(9 * MIB))
         small = asyncio.create_task(permits.reserve_bytes(MIB))
-        poller = asyncio.create_task(permits.reserve(3, linger_s=0.0))
         await asyncio.sleep(1)
+        first = await permits.reserve(20, linger_s=0.0)
         assert not small.done()
-        assert not poller.done()
         large.cancel()
         await small
-        return await poller
+        return first, await permits.reserve(20, linger_s=0.0)
 
-    assert in_virtual_time(main()) == 2
+    assert in_virtual_time(main()) == (10, 2)
 
 
 def test_closed_permits_let_everybody_go_and_keep_nothing() -> None:

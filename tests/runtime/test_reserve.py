@@ -144,3 +144,23 @@ def test_who_waits_for_a_turn_leaves_the_handlers_their_time() -> None:
 
     assert {state for state, _ in ended} == {State.DEGRADED}
     assert max(after_s for _, after_s in ended) <= 10.0
+
+
+def test_a_job_with_little_time_is_called_for_at_once_on_a_clock_that_ticks() -> None:
+    """Between what a call needs at least and what is kept for handlers there is time for one."""
+    route = Route(name="default", targets=(GOOD,), degraded=("sorry",), handlers_s=2.0)
+    world = World(routes={"default": route})
+    world.model.mood = lambda _: Reply(answer(), 0.2)
+
+    async def main() -> None:
+        handlers = {"sorry": Handler(does=Apology())}
+        worker = LivingWorker(world, "w1", house={"handlers": handlers})
+        await asyncio.sleep(0.2)
+        world.submit(id="job-1", prompt="Hello.", deadline_s=1.9)
+        await until_quiet(world)
+        await worker.drain()
+
+    in_virtual_time(main(), tick_s=1e-5)
+
+    assert world.ledger.records["job-1"].state is State.ANSWERED
+    assert world.model.started["job-1"] == 1

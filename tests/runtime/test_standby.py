@@ -333,6 +333,33 @@ def test_a_process_alone_in_its_trouble_keeps_no_job_that_another_could_serve() 
     assert statuses == {"parked": 3}
 
 
+def test_what_one_process_must_not_call_for_is_soon_tried_by_another() -> None:
+    world = world_with(until_s=0.0)
+    denied = Fault(kind=Kind.MISCONFIGURED, code="AccessDeniedException", http=403)
+    alone = ScriptedModel(mood=lambda _: Reply(denied, 2.0))
+
+    async def main() -> float:
+        (worker,) = employed(world, model=alone.seen_by())
+        for n in range(2):
+            world.submit(id=f"denied-{n}", prompt="Hello.")
+        await asyncio.sleep(1.5)
+        worker.wire.latency_s = 0.6  # the third one's claim is under way meanwhile
+        world.submit(id="late", prompt="Hello.")
+        await asyncio.sleep(2.0)
+        (other,) = employed(world)
+        await until_quiet(world)
+        for one in (worker, other):
+            await one.drain()
+        late = world.ledger.records["late"]
+        return (late.finished_at or 1e12) - late.sent_at
+
+    took_s = in_virtual_time(main())
+
+    assert alone.started == {"denied-0": 1, "denied-1": 1}
+    assert world.statuses() == {"answered": 3}
+    assert took_s < 60.0, "its quarantine lasts five minutes, and is nobody else's"
+
+
 def test_a_job_that_only_waits_keeps_no_task_from_being_scaled_in() -> None:
     world, agent = world_with(), MemoryProtection()
 

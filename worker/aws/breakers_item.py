@@ -23,6 +23,7 @@ import orjson
 from worker.aws.ledger_item import Item, Unreadable
 from worker.core.jury import Seat, Vote
 from worker.core.policy import PolicyChange
+from worker.core.sightings import Sighting
 from worker.core.verdict import Mode, Override, State, Transition, Verdict
 
 T = TypeVar("T")
@@ -88,6 +89,24 @@ def _read_vote(row: list[int]) -> Vote:
     return Vote(**given | {"sick": bool(given.get("sick"))})
 
 
+_SEEN: Final = tuple(field.name for field in fields(Sighting))
+_COUNTS: Final = frozenset({"http", "count"})
+
+
+def _write_seen(seen: tuple[Sighting, ...]) -> str:
+    return _dumps([[getattr(one, field) for field in _SEEN] for one in seen])
+
+
+def _read_seen(text: str) -> tuple[Sighting, ...]:
+    return tuple(_read_sighting(row) for row in list(orjson.loads(text)))
+
+
+def _read_sighting(row: list[Any]) -> Sighting:
+    # A later version may add values behind ours.
+    given: dict[str, Any] = dict(zip(_SEEN, map(str, row), strict=False))
+    return Sighting(**given | {name: int(given.get(name, 0)) for name in _COUNTS})
+
+
 _TEXT: Final = _Form("S", str, _same)
 _WHOLE: Final = _Form("N", str, int)
 # repr is the shortest text that reads back the same
@@ -125,6 +144,8 @@ _SEAT: Final[_Forms] = {
     "lot": _NUMBER,
     "beat": _WHOLE,
     "votes": _Form("S", _write_votes, _read_votes),
+    "seen": _Form("S", _write_seen, _read_seen),
+    "seen_at": _NUMBER,
 }
 _ROW: Final[_Forms] = {
     "stage": _WHOLE,

@@ -90,6 +90,33 @@ def check(
 
 
 @app.command()
+def health(
+    *,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it takes jobs.")] = False,
+) -> None:
+    """Ask the worker on this host how it is; exit 1 unless it is live. For health checks."""
+    from worker.cli.health import main as body
+
+    raise typer.Exit(body(["--ready"] if ready else []))
+
+
+@app.command()
+def status(
+    *,
+    why: Annotated[
+        bool,
+        typer.Option("--why", help="Causes and evidence, routes, orders, who sees it otherwise."),
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say how the whole fleet stands, in two seconds; exit 1 unless all is well."""
+    from worker.cli.status import show as body
+
+    raise typer.Exit(body(config, why=why, as_json=as_json))
+
+
+@app.command()
 def submit(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from stdin.")] = None,
     *,

@@ -123,7 +123,7 @@ needed. `{ANY}` is a name of your choice, of a-z 0-9 - _. Lists in the environme
 are separated by commas. All `_s` are seconds. A name that is no setting, and
 settings that contradict each other, keep the worker from starting:
 `inference-worker check` explains, and `check --show` prints what is in force.
-AWS credentials, Region and endpoints are the SDK's own (`AWS_REGION`, …).
+AWS credentials, Region and endpoints are the SDK's own (`AWS_DEFAULT_REGION`, …).
 
 {table}
 """

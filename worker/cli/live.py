@@ -114,7 +114,7 @@ async def look(settings: Settings) -> tuple[Problem, ...]:
                 looks.append(_bucket(s3, settings.payloads.bucket))
             found = await asyncio.gather(*looks)
     except (BotoCoreError, ClientError) as error:
-        return (_unasked(error),)
+        return (unasked(error),)
     return tuple(problem for some in found for problem in some)
 
 
@@ -267,10 +267,11 @@ async def _asked(
         )
 
 
-def _unasked(error: Exception) -> Problem:
+def unasked(error: Exception) -> Problem:
+    """What to do where the SDK could not even ask."""
     name = type(error).__name__
     fixes = {
-        "NoRegionError": "Set AWS_REGION.",
+        "NoRegionError": "Set AWS_DEFAULT_REGION.",
         "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
         "EndpointConnectionError": "Nobody answers at the endpoint; is the network there, and is "
         "AWS_ENDPOINT_URL_SQS (or _DYNAMODB, _S3) what it should be?",

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from worker.core.jury import Seat, Vote
+from worker.core.sightings import Sighting
 
 CALM_S: Final = 15.0  # how often a seat is published when all is well
 LAPSE_S: Final = 3 * CALM_S
@@ -64,6 +65,10 @@ class Attendance:
     def seat(self, number: int) -> Seat | None:
         """A seat as it was last seen; None if nobody ever sat there."""
         return self._seats.get(number)
+
+    def sightings(self, now: float) -> tuple[Sighting, ...]:
+        """What went wrong at those who are present."""
+        return tuple(seen for seat in self.present(now) for seen in seat.seen)
 
     def votes(self, breaker: str, now: float) -> list[Vote]:
         """The votes on one breaker that may be counted."""

@@ -6,7 +6,8 @@ What a call cost that brought nothing is told twice, for it is seldom known:
     most_usd   and what calls may have cost of which nobody told the tokens: those that
                hung, or broke off. By guess, and rather too much than too little
 
-So the truth lies between the two. What a crashed run had called is in neither.
+So the truth lies between the two. Calls under way at a crash, a lost lease or a drain
+are in neither.
 """
 
 from dataclasses import dataclass

@@ -17,6 +17,7 @@ from typing import Final
 
 from worker.core.moves import StepDown, StepUp, Trip
 from worker.core.policy import BreakerPolicy
+from worker.core.sightings import Sighting
 from worker.core.verdict import State, Verdict
 
 SEATS: Final = 32
@@ -87,6 +88,8 @@ class Seat:
         lot: The holder's lot.
         beat: +1 at every publication; a seat whose beat stands still has lapsed.
         votes: By breaker.
+        seen: What went wrong at the holder's in the last minute; for people, it decides nothing.
+        seen_at: When that was, seconds since 1970 on the holder's clock; 0 if nothing did.
     """
 
     number: int
@@ -94,6 +97,8 @@ class Seat:
     lot: float
     beat: int
     votes: Mapping[str, Vote] = field(default_factory=dict)
+    seen: tuple[Sighting, ...] = ()
+    seen_at: float = 0.0
 
 
 def seat_for(lot: float, seats: Sequence[Seat], lapsed: frozenset[int]) -> int | None:

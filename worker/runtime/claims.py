@@ -68,7 +68,7 @@ class Claims:
                 return None
             case Record():
                 flight.record = claimed
-                self._tell_unparked(flight, claimed)
+                self._tell_unparked(claimed)
                 return self._trip(flight, job, claimed)
             case Finished(record=record):
                 self._skip(job_id, "finished")
@@ -153,10 +153,10 @@ class Claims:
             attempts=record.attempts - 1,  # the claim charged one call before it was made
         )
 
-    def _tell_unparked(self, flight: Flight, record: Record) -> None:
-        """A doorbell was sent when its job was parked: so it says for how long."""
-        if flight.delivery.doorbell and record.parks:
-            parked_s = max(0.0, self._house.at() - flight.delivery.sent_at)
+    def _tell_unparked(self, record: Record) -> None:
+        """Its last ending was a park. A run that crashes is told again with the next claim."""
+        if record.parked_at is not None:
+            parked_s = max(0.0, self._house.at() - record.parked_at)
             self._house.tell(
                 JobUnparked(
                     job=record.job,

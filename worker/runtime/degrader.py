@@ -37,6 +37,7 @@ LEARNING_MAX: Final = 32
 CANARIES_MAX: Final = 2
 CLOSE_S: Final = 2.0  # for what runs beside the jobs to hear that the worker leaves
 CANARY: Final = "canary"
+OWN_SHARE: Final = 0.9  # of its limit: a handler that had as much is late by its own fault
 OF_QUOTA: Final = frozenset({Kind.THROTTLED, Kind.EXHAUSTED})
 # What a handler's own call comes to that is no longer waited for.
 LATE: Final = Fault(kind=Kind.TIMED_OUT, code="late", billed=Billed.MAYBE)
@@ -160,7 +161,7 @@ class Degrader:
             _abandon(task)
             # That the job had less time than the limit, or waited for its turn, says nothing
             # about the handler.
-            own = bound_s >= limit_s
+            own = bound_s >= OWN_SHARE * limit_s
             self._gates.settle(leave, Outcome.HUNG if own else Outcome.IGNORED)
             return _Given(outcome="late", waste=_maybe_wasted(handler, trip.request, LATE))
         if (fault := _fault_of(task)) is not None and fault.kind in OF_QUOTA:
@@ -180,13 +181,14 @@ class Degrader:
         route, job, request = trip.route, trip.job, trip.request
         if route is None or job is None or request is None or self._stop.is_set():
             return
+        if trip.payload_bytes:
+            return  # its memory is given back with the job: it is kept for nothing else
         # The route of an upgrade has no handlers, and theirs may learn from its answer.
         for name in self._house.rules.routes[route.name].degraded:
             handler = self._house.handlers[name]
             steps: list[Callable[[], Awaitable[object]]] = []
             share = handler.terms.canary_share
-            # A payload's bytes are given back with the job: it is not kept for practice.
-            room = len(self._canaries) < CANARIES_MAX and not trip.payload_bytes
+            room = len(self._canaries) < CANARIES_MAX
             practises = room and share > 0 and self._house.roll() < share
             if practises:
                 steps.append(partial(self._ask, name, trip, reason=CANARY))

@@ -235,11 +235,12 @@ class Executor:
                 )
             )
             return None
-        spare_s = call.spare_s - (loop.time() - asked_at)
-        if spare_s < target.least_s:  # it took longer than anybody could know
+        left_s = trip.seen(self._house.at()).left_s
+        if left_s is not None and left_s < target.least_s:  # as `plan` will say, too
             self._gates.settle(passage, Outcome.IGNORED, Outcome.IGNORED)
             budget.give_back(call.spends)
             return None
+        spare_s = max(target.least_s, call.spare_s - (loop.time() - asked_at))
         call = replace(call, bound_s=min(call.bound_s, spare_s))
         answer = await self._call(trip, call, request, passage)
         if answer is not None:
@@ -300,6 +301,7 @@ class Executor:
                 route=trip.record.route,
                 wasted_usd=round(waste.sure_usd, 9),
                 wasted_most_usd=round(waste.most_usd, 9),
+                message=row.message,
             )
         )
         return outcome if isinstance(outcome, Answer) else None

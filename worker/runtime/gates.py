@@ -25,9 +25,10 @@ from worker.ports import Tell
 from worker.runtime.paces import Paces, bucket_of
 
 ASK_LEAST_S: Final = 0.1
+ALONE_WAIT_S: Final = 10.0  # what keeps this process alone from a target keeps no other
 FULL_WAIT_S: Final = 5.0  # a job in hand holds a slot anyway: rather wait a little than park
 LAPSE_MARGIN_S: Final = 60.0
-_PASSES: Final = frozenset({"full", Pace.PACED})  # with the next call that ends
+_SOON_OVER: Final = frozenset({"full", Pace.PACED})  # with the next call that ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +164,8 @@ class Gates:
     async def enter(self, target: Target, *, within_s: float = inf) -> Passage:
         """Ask for leave to make one call, and wait for its turn where the bucket is paced.
 
-        Where only the number of calls in flight stands against it, waits up to
-        `FULL_WAIT_S` seconds for one of them to end.
+        Where only the number of calls in flight stands against it, the breaker's limit or the
+        pacer's, waits up to `FULL_WAIT_S` seconds for one of them to end.
 
         Args:
             target: Who is to be called.
@@ -186,7 +187,7 @@ class Gates:
                     self._join(pacer, loop.time())
                 return await self._try(target)
             except Refused as refused:
-                if refused.refusal.why not in _PASSES or loop.time() >= patient_until:
+                if refused.refusal.why not in _SOON_OVER or loop.time() >= patient_until:
                     raise
                 await self._change(min(refused.refusal.until, patient_until))
 
@@ -308,10 +309,14 @@ class Gates:
                 found[target.name] = waits
             for gate in self._pair(target):
                 refusal = gate.refusal(now)
-                if refusal is not None and refusal.why != "full":
-                    known = found.get(target.name, refusal)
-                    until = max(now + ASK_LEAST_S, refusal.until, known.until)
-                    found[target.name] = Refusal(refusal.why, until)
+                if refusal is None or refusal.why == "full":
+                    continue
+                until = max(now + ASK_LEAST_S, refusal.until)
+                if not gate.held_for_all(now):
+                    until = min(until, now + ALONE_WAIT_S)
+                if (known := found.get(target.name)) is not None:
+                    until = max(until, known.until)
+                found[target.name] = Refusal(refusal.why, until)
         return found
 
     def spare(self, route: Route, *, contested: frozenset[str]) -> frozenset[str]:

@@ -55,28 +55,25 @@ class HandlerGates:
                 from others.
         """
         loop, breaker = asyncio.get_running_loop(), self._breaker(name, handler)
-        permit = breaker.admit(loop.time())
+        asked_at = loop.time()
+        breaker.look(asked_at)
+        if breaker.room(asked_at) == 0:
+            return "refused"
+        pacer = self._pacers.get(name)
+        if pacer is not None and pacer.paced and not await self._has_turn(pacer, within_s):
+            return "paced"
+        # Only now it is in flight: who waits for a turn is not.
+        now = loop.time()
+        permit = breaker.admit(now)
         self._tell_moves(breaker)
         if isinstance(permit, Refusal):
             return "refused"
-        leave = Leave(breaker, permit, self._pacers.get(name), loop.time())
-        if leave.pacer is None or not leave.pacer.paced:
-            return leave
-        its_turn = False
-        try:
-            its_turn = within_s > 0 and await self._has_turn(leave.pacer, within_s)
-        finally:
-            if not its_turn:
-                self.settle(leave, Outcome.IGNORED)
-        asked_at, leave.since = leave.since, loop.time()
-        leave.waited_s = leave.since - asked_at
-        return leave if its_turn else "paced"
+        return Leave(breaker, permit, pacer, since=now, waited_s=now - asked_at)
 
     async def _has_turn(self, pacer: Pacer, within_s: float) -> bool:
-        if await self._paces.turn(pacer, within_s=within_s) is not None:
+        if within_s <= 0 or await self._paces.turn(pacer, within_s=within_s) is not None:
             return False
-        # The breaker counts this call already.
-        return self._paces.joins(pacer, asyncio.get_running_loop().time(), counted=1)
+        return self._paces.joins(pacer, asyncio.get_running_loop().time())
 
     def settle(self, leave: Leave, outcome: Outcome) -> None:
         """Tell the breaker how the handler did."""

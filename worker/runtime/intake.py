@@ -20,6 +20,7 @@ from worker.runtime.heartbeat import FIRST_AT
 from worker.runtime.holds import Holds
 from worker.runtime.house import House, Lane
 from worker.runtime.permits import Permits
+from worker.runtime.pulse import Pulse
 
 BATCH: Final = 10
 TRIAL_S: Final = 1.0
@@ -48,6 +49,7 @@ class Intake:
         gates: Gates,
         stop: asyncio.Event,
         start: Start,
+        pulse: Pulse,
     ) -> None:
         self._house = house
         self._lane = lane
@@ -58,6 +60,7 @@ class Intake:
         self._gates = gates
         self._stop = stop
         self._start = start
+        self._pulse = pulse
         self._extra = 0
         self._asked = 0  # slots reserved by polls under way
         self._routes = [house.rules.routes[name] for name in lane.routes]
@@ -74,15 +77,19 @@ class Intake:
         shares = queue is self._lane.parked or len(self._house.lanes) > 1
         came = 0 if shares else BATCH
         rules = self._house.rules
+        poller, now = asyncio.current_task(), asyncio.get_running_loop().time
         while not self._stop.is_set():
+            self._pulse.turn(poller, now())
             scarce = (room := self._room()) < rules.slots
             if (hold_s := self._has_to_wait(room)) > 0:
                 await self._pause(hold_s)
                 continue
             idle_share = 1 if (shares and came == 0) or self._holds.anxious else BATCH
+            self._pulse.wait(poller)
             most = await self._reserve(min(BATCH, idle_share, room))
             if most == 0:
                 break
+            self._pulse.turn(poller, now())
             # A queue that shares the slots waits with one of them, and only while
             # there are enough; else it looks in, and gives its slot to those who wait.
             looks_in = shares and (most > 1 or self._permits.free < BATCH)
@@ -98,6 +105,7 @@ class Intake:
                 break
             else:
                 await self._rest(came, most, looks_in=looks_in or scarce, scarce=scarce)
+        self._pulse.gone(poller)
         self._extra -= extra
 
     def _has_to_wait(self, room: int) -> float:

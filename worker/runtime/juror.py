@@ -9,11 +9,14 @@ its own vote speaks against the target, or a ramp goes on: counts the votes
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from worker.core.attendance import CALM_S, Attendance
 from worker.core.gate import Gate
 from worker.core.jury import Seat, Vote, finding, fleet_size, seat_for
+from worker.core.moves import StepDown, StepUp, Trip
+from worker.core.sightings import Sighting, evidence
 from worker.core.verdict import State
 from worker.ports import BreakerStore, Unavailable
 from worker.runtime.gates import Gates
@@ -34,6 +37,8 @@ class Juror:
         gates: The process's gates.
         worker: Its name.
         roll: Dice, even in [0, 1); the first roll is the worker's lot.
+        at: The wall clock, seconds since 1970.
+        seen: What went wrong here of late, at a time of the loop's clock.
 
     Attributes:
         due: When there is something to do, on the loop's clock.
@@ -50,12 +55,16 @@ class Juror:
         *,
         worker: str,
         roll: Callable[[], float],
+        at: Callable[[], float],
+        seen: Callable[[float], tuple[Sighting, ...]],
     ) -> None:
         self._store = store
         self._orders = orders
         self._gates = gates
         self._worker = worker
         self._roll = roll
+        self._at = at
+        self._seen = seen
         self._lot = roll()
         self._seat: Seat | None = None
         self._attendance = Attendance()
@@ -112,13 +121,7 @@ class Juror:
             return
         old = self._attendance.seat(number)
         beat = 1 if old is None else old.beat + 1
-        seat = Seat(
-            number=number,
-            holder=self._worker,
-            lot=self._lot,
-            beat=beat,
-            votes=self._votes(now),
-        )
+        seat = self._taken(number, beat, now)
         self.due = now + self._spread(CALM_S)
         if await self._written(seat, old):
             self._sit(seat, now)
@@ -137,13 +140,7 @@ class Juror:
         self.gone.set()
 
     async def _publish(self, old: Seat, now: float) -> None:
-        seat = Seat(
-            number=old.number,
-            holder=old.holder,
-            lot=old.lot,
-            beat=old.beat + 1,
-            votes=self._votes(now),
-        )
+        seat = self._taken(old.number, old.beat + 1, now)
         try:
             kept = await self._written(seat, old)
         except Unavailable:
@@ -183,6 +180,18 @@ class Juror:
     def _spread(self, seconds: float) -> float:
         return seconds * (1 - SPREAD + 2 * SPREAD * self._roll())
 
+    def _taken(self, number: int, beat: int, now: float) -> Seat:
+        seen = self._seen(now)
+        return Seat(
+            number=number,
+            holder=self._worker,
+            lot=self._lot,
+            beat=beat,
+            votes=self._votes(now),
+            seen=seen,
+            seen_at=round(self._at(), 1) if seen else 0.0,
+        )
+
     def _votes(self, now: float) -> dict[str, Vote]:
         return {gate.local.name: gate.local.vote(gate.verdict.stage, now) for gate in self._gates}
 
@@ -207,7 +216,18 @@ class Juror:
             calm_s=gate.calm_s(now),
         )
         if order is not None:
-            await self._orders.give(gate, order)
+            await self._orders.give(gate, self._told(gate, order, now))
+
+    def _told(
+        self, gate: Gate, order: Trip | StepUp | StepDown, now: float
+    ) -> Trip | StepUp | StepDown:
+        """The order, with what failed in its sentence."""
+        if isinstance(order, StepUp):
+            return order
+        # Our own seat has what we saw when it was last published; before that we know it alone.
+        seen = self._attendance.sightings(now) or self._seen(now)
+        because = evidence(gate.local.name, seen)
+        return replace(order, why=f"{order.why}: {because}") if because else order
 
     def _has_reason(self, gate: Gate, now: float) -> bool:
         vote = gate.local.vote(gate.verdict.stage, now)

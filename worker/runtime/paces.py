@@ -56,7 +56,7 @@ class Paces:
                 self.of[target.name] = self.adopt(target, breakers[target.name])
 
     def adopt(self, target: Target, breaker: Breaker) -> Pacer:
-        """The pacer of a target that no route names, and whose calls this breaker counts."""
+        """The pacer of a target, whose calls this breaker counts from now on."""
         bucket = bucket_of(target)
         pacer = self._pacers.setdefault(bucket, Pacer(bucket, self._policy, salt=self._worker))
         self._breakers.setdefault(bucket, []).append(breaker)
@@ -84,9 +84,9 @@ class Paces:
             await asyncio.sleep(wait_s)
         return None
 
-    def joins(self, pacer: Pacer, now: float, *, counted: int = 0) -> bool:
-        """Whether one more call may be in flight; `counted` is 1 where its breaker knows of it."""
-        return pacer.joins(now, self._in_flight(pacer) - counted)
+    def joins(self, pacer: Pacer, now: float) -> bool:
+        """Whether one more call may be in flight."""
+        return pacer.joins(now, self._in_flight(pacer))
 
     def heard(
         self, pacer: Pacer, outcome: Outcome, began: float, retry_after_s: float | None

@@ -40,16 +40,16 @@ class Requests:
         payloads = self._house.payloads
         if payloads is None:
             return Dead(reason="payload_forbidden", detail="payload_ref: claim checks are off")
-        if not self._too_old(trip) and await self._has_memory(trip, ref.size_bytes):
+        if not self._late(trip) and await self._has_memory(trip, ref.size_bytes):
             return await self._fetched(payloads, ref)
-        if self._too_old(trip):
+        if self._late(trip) or self._too_old_to_park(trip):
             return Dead(reason="expired")
         return Parked(delay_s=15.0 * (1 + self._house.roll()), why="memory_full")
 
     def give_back(self, trip: Trip) -> None:
         """The job is over: its payload's memory is free for others."""
         if trip.payload_bytes:
-            self._permits.give_back(slots=0, size_bytes=trip.payload_bytes)
+            self._permits.give_back_payload(trip.payload_bytes)
 
     async def _has_memory(self, trip: Trip, size_bytes: int) -> bool:
         left_s = inf if trip.deadline_at is None else trip.deadline_at - self._house.at()
@@ -83,7 +83,9 @@ class Requests:
             return Dead(reason=request.reason, detail=f"{inside}{request}")
         return request
 
-    def _too_old(self, trip: Trip) -> bool:
-        at = self._house.at()
-        late = trip.deadline_at is not None and at >= trip.deadline_at
-        return late or (trip.route is not None and at - trip.record.sent_at > trip.route.park_max_s)
+    def _late(self, trip: Trip) -> bool:
+        return trip.deadline_at is not None and self._house.at() >= trip.deadline_at
+
+    def _too_old_to_park(self, trip: Trip) -> bool:
+        age_s = self._house.at() - trip.record.sent_at
+        return trip.route is not None and age_s > trip.route.park_max_s

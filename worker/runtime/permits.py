@@ -1,13 +1,16 @@
 """Slots and bytes, reserved before anything is received.
 
 What waits inside a process nobody else can take; so a poller asks here first,
-and receives no more than it was given. Who has a job in hand and waits for more
-bytes goes before every poller: else a full memory would fill up again with what
-comes from the queue.
+and receives no more than it was given. A payload that waits for its bytes goes
+before the pollers, else the memory would fill up again with what comes from the
+queue; but one full batch of messages is theirs whatever payloads want.
 """
 
 import asyncio
 from collections import deque
+from typing import Final
+
+BATCH: Final = 10  # messages that are the pollers' own
 
 
 class Permits:
@@ -17,6 +20,9 @@ class Permits:
         self._slots = slots
         self._free_slots = slots
         self._free_bytes = bytes_max
+        self._body_bytes = 0  # of messages, reserved or in hand
+        self._payload_bytes_max = bytes_max - BATCH * message_bytes
+        self._payload_bytes = 0
         self._message_bytes = message_bytes
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._turn = asyncio.Lock()  # first come, first served: no queue starves another
@@ -54,6 +60,7 @@ class Permits:
         taken = 0 if self._closed else min(most, self._available())
         self._free_slots -= taken
         self._free_bytes -= taken * self._message_bytes
+        self._body_bytes += taken * self._message_bytes
         return taken
 
     async def _gather(self, most: int, linger_s: float) -> int:
@@ -69,8 +76,10 @@ class Permits:
 
     def settle_reservation(self, reserved: int, sizes: list[int]) -> None:
         """Replace a reservation by what came: the rest is free again."""
+        unused = reserved * self._message_bytes - sum(sizes)
         self._free_slots += reserved - len(sizes)
-        self._free_bytes += reserved * self._message_bytes - sum(sizes)
+        self._free_bytes += unused
+        self._body_bytes -= unused
         self._wake()
 
     async def reserve_bytes(self, size: int) -> None:
@@ -78,9 +87,10 @@ class Permits:
         self._wanted_bytes += size
         try:
             async with self._payload_turn:
-                while self._free_bytes < size:
+                while self._payload_room() < size:
                     await self._change()
                 self._free_bytes -= size
+                self._payload_bytes += size
         finally:
             self._wanted_bytes -= size
             self._wake()
@@ -89,6 +99,13 @@ class Permits:
         """A job is over."""
         self._free_slots += slots
         self._free_bytes += size_bytes
+        self._body_bytes -= size_bytes
+        self._wake()
+
+    def give_back_payload(self, size: int) -> None:
+        """The job of a payload is over."""
+        self._free_bytes += size
+        self._payload_bytes -= size
         self._wake()
 
     def close(self) -> None:
@@ -97,8 +114,12 @@ class Permits:
         self._wake()
 
     def _available(self) -> int:
-        spare_bytes = max(0, self._free_bytes - self._wanted_bytes)
+        own = min(self._free_bytes, BATCH * self._message_bytes - self._body_bytes)
+        spare_bytes = max(0, own, self._free_bytes - self._wanted_bytes)
         return min(self._free_slots, spare_bytes // self._message_bytes)
+
+    def _payload_room(self) -> int:
+        return min(self._free_bytes, self._payload_bytes_max - self._payload_bytes)
 
     async def _change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

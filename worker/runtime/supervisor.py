@@ -10,6 +10,7 @@ The nesting is the shutdown order: services outlive the flights they serve.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -28,8 +29,10 @@ from worker.runtime.house import House, Lane
 from worker.runtime.intake import Intake
 from worker.runtime.permits import Permits
 from worker.runtime.protection import ScaleIn
+from worker.runtime.pulse import Health, Pulse
 from worker.runtime.settler import Settler
 from worker.runtime.syncer import Syncer
+from worker.runtime.witness import Witness
 
 FIRM_S: Final = 8.0
 FIRM_SHARE: Final = 0.3  # of a grace too short for `FIRM_S`
@@ -51,10 +54,14 @@ class Supervisor:
     def __init__(
         self, house: House, *, stop: asyncio.Event, services: Sequence[Service] = ()
     ) -> None:
+        targets = [target for route in house.rules.routes.values() for target in route.targets]
+        witness = Witness(house.tell, targets)
+        house = replace(house, tell=witness)
         self._house = house
         self._stop = stop
         self._services = services
         self.flights = Flights()
+        self.pulse = Pulse(wait_s=house.rules.wait_s, in_flight=lambda: len(self.flights))
         self._permits = Permits(
             house.rules.slots, house.rules.bytes_max, message_bytes=MESSAGE_BYTES
         )
@@ -64,7 +71,7 @@ class Supervisor:
         self.gates = Gates(
             worker=rules.worker,
             slots=rules.slots,
-            targets=[target for route in rules.routes.values() for target in route.targets],
+            targets=targets,
             policies=rules.policies,
             pacing=rules.pacing,
             tell=house.tell,
@@ -78,6 +85,7 @@ class Supervisor:
                 at=house.at,
                 roll=house.roll,
                 tell=house.tell,
+                seen=witness.most,
             )
             if house.breakers
             else None
@@ -108,6 +116,11 @@ class Supervisor:
     def sync_age_s(self) -> float:
         """Since the fleet's verdicts were last read, in seconds; 0 if there is no fleet."""
         return 0.0 if self.syncer is None else self.syncer.age_s
+
+    @property
+    def health(self) -> Health:
+        """How this process is."""
+        return self.pulse.health(asyncio.get_running_loop().time())
 
     @property
     def paces(self) -> dict[str, float]:
@@ -149,6 +162,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(None) as fuse:
                 async with asyncio.TaskGroup() as group:
+                    self.pulse.start()
                     for lane in self._house.lanes:
                         group.create_task(self._intake(lane, group).run())
                     await self._stop.wait()
@@ -193,6 +207,7 @@ class Supervisor:
             gates=self.gates,
             stop=self._stop,
             start=start,
+            pulse=self.pulse,
         )
 
     async def _fly(self, flight: Flight) -> None:
@@ -206,9 +221,11 @@ class Supervisor:
         finally:
             self.flights.land(flight)
             self._permits.give_back(slots=1, size_bytes=flight.size_bytes)
+            self.pulse.landed(asyncio.get_running_loop().time())
 
     def _quiet(self) -> None:
         rules = self._house.rules
+        self.pulse.leave()
         self._permits.close()
         self._executor.quiet()
         self._house.tell(

@@ -23,6 +23,7 @@ from worker.core.gate import PATIENCE_S, Gate
 from worker.core.moves import BeginRound, Release
 from worker.core.policy import EVERY, PolicyChange
 from worker.core.retry import backoff_s
+from worker.core.sightings import Sighting
 from worker.core.verdict import Mode, State, Verdict, is_behind
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 from worker.runtime.gates import Gates
@@ -47,6 +48,7 @@ class Syncer:
         at: The wall clock, seconds since 1970.
         roll: Dice, even in [0, 1).
         tell: Who wants to know.
+        seen: What went wrong in this process of late; nothing is told of it without.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Syncer:
         at: Callable[[], float],
         roll: Callable[[], float],
         tell: Tell,
+        seen: Callable[[float], tuple[Sighting, ...]] = lambda _: (),
     ) -> None:
         self._store = store
         self._gates = gates
@@ -66,7 +69,7 @@ class Syncer:
         self._tell = tell
         self._alarm = asyncio.Event()
         self._orders = Orders(store, worker=worker, at=at, tell=tell)
-        self._juror = Juror(store, self._orders, gates, worker=worker, roll=roll)
+        self._juror = Juror(store, self._orders, gates, worker=worker, roll=roll, at=at, seen=seen)
         self._tickets = FleetTickets(
             self._orders, roll=roll, alarm=self._alarm.set, lost=self._lost
         )

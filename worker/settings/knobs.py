@@ -29,6 +29,7 @@ _RETRY: Final = RetryPolicy()
 _BREAKER: Final = BreakerPolicy()
 _PACE: Final = PacePolicy()
 _TABLE: Final = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[!-~]{1,1000}")
+_HOST: Final = re.compile(r"[A-Za-z0-9.:-]{1,255}")
 _NAMESPACE: Final = re.compile(r"(?!AWS/)[A-Za-z0-9._#:/-]{1,255}")
 
 
@@ -170,6 +171,15 @@ class MetricsSettings(Section):
     """CloudWatch namespace."""
     flush_s: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 10.0
     """How often metrics are written."""
+
+
+class HealthSettings(Section):
+    """The worker's own port, for health checks; see docs/health.md."""
+
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """TCP port that answers `/livez` and `/readyz`; unset, there is none. The image sets 8081."""
+    host: Annotated[str, matching(_HOST, "must be an IP address or a host name")] = "127.0.0.1"
+    """Address that it is bound to; `0.0.0.0` where the one who asks is outside the container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

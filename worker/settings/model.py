@@ -16,6 +16,7 @@ from worker.core.target import Target
 from worker.settings.knobs import (
     BreakerSettings,
     CacheSettings,
+    HealthSettings,
     Lane,
     LaneSettings,
     LedgerSettings,
@@ -69,6 +70,7 @@ class Shape(BaseSettings):
     """Reply queues that a job's `reply_to` may name: name and URL."""
     retry: RetrySettings = RetrySettings()
     metrics: MetricsSettings = MetricsSettings()
+    health: HealthSettings = HealthSettings()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 32
     """Jobs that this process works on at once."""
     bytes_max: Annotated[int, Field(ge=1)] = 64 * MIB

@@ -55,15 +55,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     Args:
         limit_s: A simulation that is not over by then has failed, in virtual seconds.
+        tick_s: What passes with every look at the clock, in virtual seconds. With 0 whatever
+            is done takes no time at all; a real clock has moved on whenever it is asked.
     """
 
-    def __init__(self, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, *, limit_s: float = LIMIT_S, tick_s: float = 0.0) -> None:
+        self._tick_s = tick_s
         self._virtual = _JumpingSelector(self._waiting)
         self._virtual.limit_s = limit_s
         super().__init__(self._virtual)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
+        self._virtual.now += self._tick_s
         return self._virtual.now
 
     def _waiting(self) -> str:
@@ -74,16 +78,23 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return ", ".join(names) or "no task is left"
 
 
-def in_virtual_time(main: Coroutine[Any, Any, T], *, limit_s: float = LIMIT_S) -> T:
+def in_virtual_time(
+    main: Coroutine[Any, Any, T], *, limit_s: float = LIMIT_S, tick_s: float = 0.0
+) -> T:
     """Run `main` as `asyncio.run` does, in virtual time from 0.
 
-    What `main` leaves behind is cancelled, and the loop is closed.
+    What `main` leaves behind is cancelled, and the loop is closed. `limit_s` and `tick_s` are
+    those of `VirtualTimeLoop`.
 
     Raises:
         Stuck: Every task waits for something that cannot come, or `main` is not
             over after `limit_s` virtual seconds.
     """
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(limit_s=limit_s)) as runner:
+
+    def loop() -> VirtualTimeLoop:
+        return VirtualTimeLoop(limit_s=limit_s, tick_s=tick_s)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(main)
 
 

@@ -1,0 +1,103 @@
+"""`inference-worker status`: how the fleet stands, in two seconds.
+
+Exit codes: 0 all is well, 1 something is wrong or could not be read, 2 used wrongly.
+"""
+
+import asyncio
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError
+
+from worker.aws.breakers import DynamoBreakers
+from worker.aws.depths import depth
+from worker.aws.ledger import DynamoLedger
+from worker.cli.breaker import policies_of
+from worker.cli.check import loaded
+from worker.cli.live import unasked
+from worker.cli.status_text import status as text
+from worker.ops.desk import Desk
+from worker.ops.status import Sources, Status, status
+from worker.ops.waiting import Lane
+from worker.runtime.gates import endpoint_of
+from worker.settings import Loaded, SettingsError
+
+# Whoever waits for it is in a hurry: what does not answer at once is told as such.
+_CONFIG: Final = AioConfig(
+    connect_timeout=0.8,
+    read_timeout=1,
+    max_pool_connections=50,
+    retries={"mode": "standard", "total_max_attempts": 1},
+)
+_NOBODY: Final = "status-asks-whether-the-table-answers"  # a job's id that nobody has
+
+
+def show(config: Path | None, *, why: bool, as_json: bool) -> int:
+    """Print how the fleet stands; 0 if all is well."""
+    try:
+        ours = loaded(config)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        found = asyncio.run(_asked(ours))
+    except BotoCoreError as error:  # the SDK could not even make a client
+        print(unasked(error), file=sys.stderr)
+        return 2
+    if as_json:
+        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print(text(found, why=why))
+    return 0 if found.calm else 1
+
+
+async def _asked(ours: Loaded) -> Status:
+    session = get_session()
+    async with (
+        session.create_client("dynamodb", config=_CONFIG) as dynamodb,
+        session.create_client("sqs", config=_CONFIG) as sqs,
+    ):
+        return await status(_sources(ours, dynamodb, sqs))
+
+
+def _sources(ours: Loaded, dynamodb: Any, sqs: Any) -> Sources:
+    settings = ours.settings
+    desk = None
+    if settings.breaker.shared:
+        desk = Desk(
+            store=DynamoBreakers(dynamodb, settings.breakers_table, service=settings.service),
+            policies=policies_of(settings),
+            at=time.time,
+        )
+    ledger = DynamoLedger(
+        dynamodb,
+        settings.ledger_table,
+        skew_s=settings.queue.clock_skew_s,
+        keep_s=settings.ledger.keep_s,
+    )
+    lanes = tuple(
+        Lane(
+            name=lane.name,
+            routes=tuple(lane.routes),
+            queues={
+                "jobs": partial(depth, sqs, lane.url),
+                "parked": partial(depth, sqs, lane.parked_url),
+                "dead": partial(depth, sqs, lane.dead_url),
+            },
+        )
+        for lane in settings.all_lanes()
+    )
+    return Sources(
+        desk=desk,
+        ledger=lambda: ledger.load([_NOBODY]),
+        lanes=lanes,
+        routes=tuple(settings.all_routes().values()),
+        endpoints={t.name: endpoint_of(t) for t in settings.all_targets().values()},
+        at=time.time,
+    )
