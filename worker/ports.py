@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from worker.core.answer import Answer
 from worker.core.cache import CachedAnswer
+from worker.core.dead import Letter, Note
 from worker.core.degrade import Context, Terms
 from worker.core.events import Event
 from worker.core.fault import Fault
@@ -67,6 +68,8 @@ class Delivery:
         first_sent_at: When the job was first sent, if a worker sent this message.
         doorbell: Whether it is a parked doorbell.
         above: For an upgrade's doorbell, the quality of the answer that is there, 0 to 1.
+        redrive: The generation that an operator's redrive asks for, 0 for other messages.
+        attributes: The attributes that the port was told to bring, by name.
         trace: The `AWSTraceHeader`, "" if none.
     """
 
@@ -81,6 +84,8 @@ class Delivery:
     first_sent_at: float | None = None
     doorbell: bool = False
     above: float = 0.0
+    redrive: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
     trace: str = ""
 
 
@@ -217,6 +222,62 @@ class Ledger(Protocol):
 
         Raises:
             Unavailable: The ledger could not be asked, or refused.
+        """
+        ...
+
+
+class DeadLetters(Protocol):
+    """The ledger's index of dead letters, and the log of what people did to them.
+
+    Listing receives nothing from any queue. The index follows the ledger within a second or so.
+    """
+
+    async def letters(self, *, since: float, until: float) -> list[Letter]:
+        """Every letter that died from `since` to before `until` (seconds since 1970), by death.
+
+        Raises:
+            Unavailable: The index could not be asked; `IndexMissing` and `IndexBackfilling`
+                say that it is not there, or not yet whole.
+        """
+        ...
+
+    async def dismiss(self, letter: Letter) -> bool:
+        """Take a letter off the list; False if its job has moved on. The record stays dead.
+
+        Raises:
+            Unavailable: It may or may not be taken off; again is safe.
+        """
+        ...
+
+    async def enlist(self, record: Record) -> bool:
+        """Put a dead record on the list that is not on it; False if its job has moved on.
+
+        Raises:
+            Unavailable: It may or may not be listed; again is safe.
+        """
+        ...
+
+    async def note(self, row: Note) -> None:
+        """Keep one row of the log; the same row again is one.
+
+        Raises:
+            Unavailable: It may or may not be kept.
+        """
+        ...
+
+    async def notes(self, *, since: float) -> list[Note]:
+        """The rows of the log from `since` (seconds since 1970) on, oldest first, no originals.
+
+        Raises:
+            Unavailable: As `letters` does.
+        """
+        ...
+
+    async def note_of(self, row: str) -> Note | None:
+        """One row of the log by its id, with its original; None if there is none.
+
+        Raises:
+            Unavailable: The log could not be asked.
         """
         ...
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from worker.aws.dead_letters import index_command
 from worker.cli import jobs
 from worker.cli.app import app
 from worker.cli.jobs import Place, job_of, tell
@@ -164,12 +165,16 @@ def test_a_queue_without_a_backstop_or_room_is_warned_of() -> None:
 
 def test_a_table_of_somebody_else_is_refused() -> None:
     other = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}
-    ours = {"KeySchema": [{"AttributeName": "job", "KeyType": "HASH"}]}
+    bare = {"KeySchema": [{"AttributeName": "job", "KeyType": "HASH"}]}
+    ours = {**bare, "GlobalSecondaryIndexes": [{"IndexName": "dead"}]}
     ttl = {"AttributeName": "ttl", "TimeToLiveStatus": "ENABLED"}
 
     assert "another key" in table_problems("t", other, ttl)[0].wrong
     assert "for ever" in table_problems("t", ours, {})[0].wrong
     assert table_problems("t", ours, ttl) == ()
+    (no_index,) = table_problems("t", bare, ttl)
+    assert (no_index.wrong, no_index.fatal) == ("the table t has no index `dead`.", False)
+    assert no_index.run == index_command("t")
     assert "`pk` and `sk`" in table_problems("t", ours, ttl, BREAKERS)[0].wrong
 
 

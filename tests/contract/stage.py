@@ -21,13 +21,15 @@ from aiobotocore.session import get_session
 from worker.aws.breakers import DynamoBreakers
 from worker.aws.cache import DynamoCache
 from worker.aws.clients import creator
+from worker.aws.dead_letters import DynamoDeadLetters
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.local.resources import Resources, create_resources
 from worker.local.stack import LocalStack, new_account
-from worker.ports import AnswerCache, BreakerStore, Ledger, Payloads, Queue
+from worker.ports import AnswerCache, BreakerStore, DeadLetters, Ledger, Payloads, Queue
 from worker.sim.clock import EPOCH, in_virtual_time
+from worker.sim.dead_letters import MemoryDeadLetters
 from worker.sim.ledger import LedgerHandle
 from worker.sim.memory import MemoryBreakers, MemoryCache, MemoryLedger, MemoryPayloads, MemoryQueue
 
@@ -128,8 +130,10 @@ def on_queues(stage: str, test: Callable[[Queues], Awaitable[None]]) -> None:
         made = await given.sqs.create_queue(
             QueueName=f"{given.resources.name}-twice", Attributes={"RedrivePolicy": redrive}
         )
-        urls = (made["QueueUrl"], given.resources.dead_url)
-        await test(Queues(*(SqsQueue(given.sqs, given.sqs, url) for url in urls)))
+        jobs = SqsQueue(given.sqs, given.sqs, made["QueueUrl"])
+        dead_url = given.resources.dead_url
+        dead = SqsQueue(given.sqs, given.sqs, dead_url, every_attribute=True)
+        await test(Queues(jobs, dead))
 
     in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
 
@@ -144,6 +148,26 @@ def on_ledger(stage: str, test: Callable[[Ledger, Clock], Awaitable[None]]) -> N
         await test(dynamo_ledger(given, clock), clock)
 
     in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+def on_dead_letters(
+    stage: str, test: Callable[[Ledger, DeadLetters, Clock], Awaitable[None]]
+) -> None:
+    """A ledger, and the index of its dead letters."""
+    clock = Clock()
+
+    async def twin() -> None:
+        ledger = MemoryLedger(skew_s=SKEW_S, at=clock)
+        await test(ledger.seen_by(), MemoryDeadLetters(ledger=ledger).seen_by(), clock)
+
+    async def aws(given: Open) -> None:
+        await test(dynamo_ledger(given, clock), dynamo_dead_letters(given), clock)
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+def dynamo_dead_letters(given: Open, client: Any = None) -> DynamoDeadLetters:
+    return DynamoDeadLetters(client or given.dynamodb, given.resources.table, keep_s=KEEP_S)
 
 
 async def spoil(ledger: Ledger, job: str) -> None:

@@ -77,6 +77,31 @@ def test_what_is_no_id_names_no_job(stage: str, written: str) -> None:
     on_queues(stage, main)
 
 
+@pytest.mark.parametrize(("written", "asked"), [("3", 3), ("-1", 0), ("soon", 0), ("9" * 99, 0)])
+def test_a_redrive_says_which_life_it_asks_for(stage: str, written: str, asked: int) -> None:
+    async def main(queues: Queues) -> None:
+        attributes = {"iw-job": "invoice-42", "iw-redrive": written}
+        await queues.jobs.send(Outgoing(body=b"{}", attributes=attributes))
+
+        delivery = await take(queues.jobs, wait_s=5)
+
+        assert (delivery.job, delivery.redrive) == ("invoice-42", asked)
+
+    on_queues(stage, main)
+
+
+def test_who_asks_for_every_attribute_gets_them(stage: str) -> None:
+    async def main(queues: Queues) -> None:
+        attributes = {"iw-job": "invoice-42", "iw-dead": "{}", "colour": "blue"}
+        await queues.dead.send(Outgoing(body=b"{}", attributes=attributes))
+
+        delivery = await take(queues.dead, wait_s=5)
+
+        assert delivery.attributes == attributes
+
+    on_queues(stage, main)
+
+
 def test_attributes_of_others_are_passed_over(stage: str) -> None:
     async def main(queues: Queues) -> None:
         attributes = {"iw-sent-ms": "yesterday", "colour": "blue"}

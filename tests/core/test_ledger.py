@@ -194,6 +194,39 @@ def test_a_redrive_starts_a_new_life_under_a_higher_fence() -> None:
     )
 
 
+def test_a_redrive_that_asks_for_the_next_life_gets_it() -> None:
+    dead = record(State.DEAD, generation=1)
+
+    answer = claim(dead, asking(nonce="n2", doorbell="m2", redrive=2), 9000.0, skew_s=SKEW_S)
+
+    assert isinstance(answer, Record)
+    assert (answer.generation, answer.attempts) == (2, 1)
+
+
+@pytest.mark.parametrize("redrive", [1, 2, 4])
+def test_a_redrive_that_asks_for_another_life_than_the_next_had_its_run(redrive: int) -> None:
+    dead = record(State.DEAD, generation=2)
+    ask = asking(nonce="n2", doorbell="m2", digest="edited", redrive=redrive)
+
+    assert claim(dead, ask, 9000.0, skew_s=SKEW_S) == Finished(dead)
+
+
+def test_of_two_redrives_that_ask_for_the_same_life_one_runs() -> None:
+    first = claim(
+        record(State.DEAD), asking(nonce="n2", doorbell="m2", redrive=1), 9000.0, skew_s=SKEW_S
+    )
+    assert isinstance(first, Record)
+    second = asking(nonce="n3", doorbell="m3", redrive=1)
+
+    during = claim(first, second, 9001.0, skew_s=SKEW_S)
+    ended = [finish(first, first, ending(s), 9002.0) for s in (State.ANSWERED, State.DEAD)]
+    after = [claim(end, second, 9003.0, skew_s=SKEW_S) for end in ended if isinstance(end, Record)]
+
+    assert isinstance(during, RunningElsewhere)
+    assert after == [Finished(end) for end in ended if isinstance(end, Record)]
+    assert len(after) == 2
+
+
 def test_a_message_of_an_earlier_life_is_no_redrive_of_a_later_one() -> None:
     redriven = claim(record(State.DEAD), asking(nonce="n2", doorbell="m2"), 9000.0, skew_s=SKEW_S)
     assert isinstance(redriven, Record)

@@ -29,6 +29,7 @@ import botocore.session
 from botocore.config import Config
 from pydantic import TypeAdapter
 
+from worker.aws.dead_letters import ROW_PREFIX
 from worker.aws.ledger_item import decode
 from worker.core.ledger import Record, State
 from worker.local.control import FaultsOrder, MoodOrder, MoodsOrder
@@ -252,6 +253,17 @@ class Stage:
             check=False,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start one command as an operator does; whoever starts it waits for its end."""
+        return subprocess.Popen(  # noqa: S603  (our own program)
+            [sys.executable, "-m", "worker", *arguments],
+            cwd=self.folder,
+            env=_CLEAN | self.variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
     # --- queues -------------------------------------------------------------------
 
     def make_queue(self, name: str) -> str:
@@ -320,6 +332,8 @@ class Stage:
             TableName=self.table, ConsistentRead=True
         ):
             for item in page["Items"]:
+                if item["job"]["S"].startswith(ROW_PREFIX):
+                    continue
                 record = decode(item)
                 assert record.job not in found, "one item per job"
                 found[record.job] = record

@@ -127,7 +127,11 @@ def test_resources_are_those_of_the_deployment() -> None:
             ttl = await dynamodb.describe_time_to_live(TableName=name)
 
             assert {k["AttributeName"]: k["KeyType"] for k in table["KeySchema"]} == keys
-            assert {k["AttributeType"] for k in table["AttributeDefinitions"]} == {"S"}
+            kinds = {k["AttributeName"]: k["AttributeType"] for k in table["AttributeDefinitions"]}
+            indexes = {i["IndexName"]: i for i in table.get("GlobalSecondaryIndexes", ())}
+            indexed = {"dead": "S", "finished_at": "N"} if name == made.table else {}
+            assert kinds == dict.fromkeys(keys, "S") | indexed
+            assert set(indexes) == ({"dead"} if indexed else set())
             assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
             assert ttl["TimeToLiveDescription"]["AttributeName"] == "ttl"
             assert ttl["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"

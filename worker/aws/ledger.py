@@ -19,7 +19,16 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from worker.aws.ledger_item import KEY, TTL, Item, Unreadable, attribute, decode, encode
+from worker.aws.ledger_item import (
+    DEAD_ATTRIBUTES,
+    KEY,
+    TTL,
+    Item,
+    Unreadable,
+    attribute,
+    decode,
+    encode,
+)
 from worker.aws.trouble import asking, code_of
 from worker.core import ledger
 from worker.core.ledger import WAITING, Claim, Ending, Record, Refusal, Stale, State
@@ -127,6 +136,9 @@ class DynamoLedger:
             # While the fence holds nobody else has written; only the lease may have been renewed.
             if name in _ENDED_ALWAYS or getattr(new, name) != getattr(held, name):
                 change.put(name, item.get(name))
+        for name in DEAD_ATTRIBUTES:
+            if name in item:
+                change.set(name, item[name])
         change.require_held(held, State.RUNNING)
         answer = await self._update(held.job, change)
         if not isinstance(answer, _Refused):

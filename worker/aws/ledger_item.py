@@ -3,8 +3,13 @@
 An item costs a write unit for every started KiB, names included: what has its
 default value is left out, the history is one JSON text, a small result is binary.
 `ttl` is there on final records only, for DynamoDB's own time to live.
+
+A dead letter has `dead` too: the partition of the index `dead`, in which nothing else
+lies. Whatever rewrites the item (a redrive) or removes it (its time to live) takes it off
+the index. See docs/decisions/0017.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from worker.core.dead import letter_of
 from worker.core.fault import Billed, Kind
 from worker.core.ledger import Attempt, Record, State
 
@@ -19,6 +25,32 @@ Item = dict[str, dict[str, Any]]
 
 KEY: Final = "job"
 TTL: Final = "ttl"
+
+# The index of dead letters. Its partition is a part of all jobs by their ids: a thousand jobs
+# that die of the same in one second must not share one, for a throttled index throttles the
+# table. `finished_at` sorts; what a list shows goes along.
+INDEX: Final = "dead"
+DEAD: Final = "dead"
+DIED: Final = "finished_at"
+DEAD_CODE: Final = "dead_code"
+DEAD_TARGET: Final = "dead_target"
+DEAD_ATTRIBUTES: Final = (DEAD, DEAD_CODE, DEAD_TARGET)
+NOTE: Final = "note"
+INDEXED: Final = (
+    "sent_at",
+    "generation",
+    "fence",
+    "attempts",
+    "fingerprint",
+    "reason",
+    "route",
+    "tenant",
+    DEAD_CODE,
+    DEAD_TARGET,
+    NOTE,
+)
+PARTS: Final = tuple("0123456789abcdef")
+LOG: Final = "log"  # the partition of what people did
 
 
 class Unreadable(ValueError):
@@ -114,7 +146,17 @@ def encode(record: Record, *, keep_s: float) -> Item:
     }
     if record.state.final and record.finished_at is not None:
         item[TTL] = {"N": str(math.ceil(record.finished_at + keep_s))}
+    if (letter := letter_of(record)) is not None:
+        item[DEAD] = {"S": part_of(record.job)}
+        for name, text in ((DEAD_CODE, letter.code), (DEAD_TARGET, letter.target)):
+            if text:
+                item[name] = {"S": text}
     return item
+
+
+def part_of(job: str) -> str:
+    """The part of the index that a job's dead letter lies in, by its id."""
+    return hashlib.sha256(job.encode()).hexdigest()[0]
 
 
 def decode(item: Item) -> Record:

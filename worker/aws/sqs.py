@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.aws.trouble import asking
-from worker.core.job import instant_of, share_of
+from worker.core.job import generation_of, instant_of, share_of
 from worker.core.job_id import job_id_of
 from worker.ports import Delivery, Fate, Outgoing
 
@@ -22,18 +22,25 @@ JOB: Final = "iw-job"
 SENT_MS: Final = "iw-sent-ms"
 DOORBELL: Final = "iw-doorbell"
 ABOVE: Final = "iw-above"
+REDRIVE: Final = "iw-redrive"
 
 _SYSTEM: Final = ["ApproximateReceiveCount", "SentTimestamp", "AWSTraceHeader", "MessageGroupId"]
-_OURS: Final = [JOB, SENT_MS, DOORBELL, ABOVE]
+_OURS: Final = [JOB, SENT_MS, DOORBELL, ABOVE, REDRIVE]
 
 
 class SqsQueue:
-    """One queue, by its URL. `poll_client` is for long polls only."""
+    """One queue, by its URL. `poll_client` is for long polls only.
 
-    def __init__(self, poll_client: Any, control_client: Any, url: str) -> None:
+    `every_attribute` brings all attributes of a message, and not only what workers act on.
+    """
+
+    def __init__(
+        self, poll_client: Any, control_client: Any, url: str, *, every_attribute: bool = False
+    ) -> None:
         self._poll = poll_client
         self._control = control_client
         self._url = url
+        self._attributes = ["All"] if every_attribute else _OURS
 
     @property
     def name(self) -> str:
@@ -47,7 +54,7 @@ class SqsQueue:
                 WaitTimeSeconds=min(math.ceil(wait_s), WAIT_MAX_S),
                 VisibilityTimeout=min(math.ceil(lease_s), LEASE_MAX_S),
                 MessageSystemAttributeNames=_SYSTEM,
-                MessageAttributeNames=_OURS,
+                MessageAttributeNames=self._attributes,
             )
         return [_delivery(self._url, message) for message in answer.get("Messages", ())]
 
@@ -125,5 +132,7 @@ def _delivery(url: str, message: Mapping[str, Any]) -> Delivery:
         first_sent_at=instant_of(sent_ms),
         doorbell=DOORBELL in ours,
         above=share_of(ours.get(ABOVE, "")),
+        redrive=generation_of(ours.get(REDRIVE, "")),
+        attributes=ours,
         trace=system.get("AWSTraceHeader", ""),
     )

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cli.dead_app import dead
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +25,7 @@ breaker = typer.Typer(
     help="The fleet's circuit: look at it, take it over for a time, tune it.",
 )
 app.add_typer(breaker, name="breaker")
+app.add_typer(dead, name="dead")
 
 Config = Annotated[
     Path | None,

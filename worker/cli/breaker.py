@@ -88,7 +88,7 @@ def hold(
             name,
             mode,
             for_s=for_s,
-            author=author or _user(),
+            author=author or user(),
             reason=reason,
             dry=dry,
             look_s=_look_s(look),
@@ -105,7 +105,7 @@ def auto(config: Path | None, name: str, *, author: str | None, reason: str, dry
     """Give a breaker back to the fleet."""
 
     async def act(desk: Desk) -> int:
-        told = await overrides.release(desk, name, author=author or _user(), reason=reason, dry=dry)
+        told = await overrides.release(desk, name, author=author or user(), reason=reason, dry=dry)
         if dry:
             print(text.would_release(told.now))
             return 0
@@ -144,7 +144,7 @@ def policy(
             name or EVERY,
             put=dict(map(_assigned, put)),
             drop=drop,
-            author=author or _user(),
+            author=author or user(),
             reason=reason,
             dry=dry,
         )
@@ -188,7 +188,8 @@ def _assigned(given: str) -> tuple[str, Any]:
     return name.strip(), policies.number_of(name.strip(), value)
 
 
-def _user() -> str:
+def user() -> str:
+    """Who sits at this shell."""
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):

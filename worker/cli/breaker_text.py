@@ -66,12 +66,15 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _utc(at: float) -> str:
+def utc(at: float) -> str:
+    """A point in time, for people."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells under each other."""
+    """Rows as lines, each column as wide as its widest cell."""
+    if not rows:
+        return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -164,7 +167,7 @@ def past(found: Past) -> str:
         ordered = f", for {span(row.for_s)}" if row.for_s else ""
         rows.append(
             (
-                _utc(row.at),
+                utc(row.at),
                 plain(row.name),
                 row.old,
                 row.new,
@@ -194,7 +197,7 @@ def held(told: Told) -> str:
     assert given is not None, "it stands"
     lines = [
         f"{given.mode} is in force for {now.name}, for {span(given.for_s)}.",
-        f"It ends by itself at {_utc(given.until_at)} UTC.",
+        f"It ends by itself at {utc(given.until_at)} UTC.",
     ]
     if told.before.left_s:
         lines.append(

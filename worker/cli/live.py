@@ -14,6 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from worker.aws.dead_letters import DEAD_INDEX_KEYS, dead_index, index_command
 from worker.settings import Lane, Problem, Settings
 
 RECEIVES_MIN: Final = 20
@@ -43,6 +44,7 @@ class TableKind:
     setting: str
     causes: str
     keeps: str
+    index: Mapping[str, Any] | None = None  # the one that people's commands ask
 
     @property
     def named(self) -> str:
@@ -52,12 +54,20 @@ class TableKind:
     @property
     def definitions(self) -> str:
         """For `--attribute-definitions`."""
-        return " ".join(f"AttributeName={name},AttributeType=S" for name, _ in self.keys)
+        kinds = dict.fromkeys((name for name, _ in self.keys), "S")
+        kinds |= DEAD_INDEX_KEYS if self.index else {}
+        return " ".join(f"AttributeName={name},AttributeType={k}" for name, k in kinds.items())
 
     @property
     def schema(self) -> str:
         """For `--key-schema`."""
         return " ".join(f"AttributeName={name},KeyType={kind}" for name, kind in self.keys)
+
+    @property
+    def indexes(self) -> str:
+        """What makes its index with it, "" for none."""
+        given = orjson.dumps([self.index]).decode()
+        return f" --global-secondary-indexes '{given}'" if self.index else ""
 
 
 LEDGER: Final = TableKind(
@@ -65,6 +75,7 @@ LEDGER: Final = TableKind(
     setting="WORKER_LEDGER__TABLE",
     causes="No job could be claimed.",
     keeps="finished jobs",
+    index=dead_index(),
 )
 BREAKERS: Final = TableKind(
     keys=(("pk", "HASH"), ("sk", "RANGE")),
@@ -184,7 +195,7 @@ async def _table(dynamodb: Any, name: str, kind: TableKind) -> tuple[Problem, ..
         right="dynamodb:DescribeTable and dynamodb:DescribeTimeToLive",
         fix=f"aws dynamodb create-table --table-name {name} "
         f"--attribute-definitions {kind.definitions} --key-schema {kind.schema} "
-        "--billing-mode PAY_PER_REQUEST",
+        f"--billing-mode PAY_PER_REQUEST{kind.indexes}",
     )
 
 
@@ -209,6 +220,17 @@ def table_problems(
                 advice="It would grow without end.",
                 run=f"aws dynamodb update-time-to-live --table-name {name} "
                 "--time-to-live-specification Enabled=true,AttributeName=ttl",
+                fatal=False,
+            )
+        )
+    indexes = {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", ())}
+    ours = keys == set(kind.keys)
+    if ours and kind.index is not None and kind.index["IndexName"] not in indexes:
+        found.append(
+            Problem(
+                wrong=f"the table {name} has no index `{kind.index['IndexName']}`.",
+                advice="Workers do without; `inference-worker dead` could not list dead letters.",
+                run=index_command(name),
                 fatal=False,
             )
         )

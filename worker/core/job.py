@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 MILLISECONDS_DIGITS: Final = 14  # until the year 5138
+GENERATION_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +113,13 @@ def instant_of(milliseconds: str) -> float | None:
     if not milliseconds.isascii() or not milliseconds.isdecimal():
         return None
     return int(milliseconds) / 1000 if len(milliseconds) <= MILLISECONDS_DIGITS else None
+
+
+def generation_of(text: str) -> int:
+    """The generation that a redrive asks for, from its attribute; 0 for what is none.
+
+    >>> generation_of("2"), generation_of("-1"), generation_of("9" * 5000)
+    (2, 0, 0)
+    """
+    sound = text.isascii() and text.isdecimal() and len(text) <= GENERATION_DIGITS
+    return int(text) if sound else 0

@@ -157,7 +157,8 @@ class Claim:
     """Who asks for a job, and by which message.
 
     `own_doorbell` says that the message is one that a worker sent (a parked
-    doorbell), and so never a redrive.
+    doorbell), and so never a redrive. `redrive` is the generation that a redrive by an
+    operator asks for, 0 for any other message: of two that ask for the same one, one runs.
     """
 
     job: str
@@ -170,6 +171,7 @@ class Claim:
     route: str = ""
     tenant: str = ""
     own_doorbell: bool = False
+    redrive: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,8 @@ def claim(old: Record | None, ask: Claim, at: float, *, skew_s: float) -> Record
     if old.state is State.RUNNING and old.nonce == ask.nonce:
         return old  # our own write, whose answer was lost
     if old.state is State.DEAD and not ask.own_doorbell and ask.doorbell not in old.doorbells:
+        if ask.redrive not in (0, old.generation + 1):
+            return Finished(old)  # that redrive had its run: this is its second message
         return _claimed(_redriven(old, ask), ask, at)
     if old.digest and ask.digest != old.digest:
         return Conflict(old)

@@ -5,10 +5,13 @@ resources belong to the deployment's template; this makes the same ones.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from botocore.exceptions import ClientError
+
+from worker.aws.dead_letters import DEAD_INDEX_KEYS, dead_index
 
 _RETENTION_S: Final = 14 * 24 * 3600
 _MESSAGE_MAX_BYTES: Final = 1024 * 1024
@@ -79,7 +82,7 @@ async def create_resources(
         parked_url, parked_arn = await _queue(sqs, f"{name}-parked", backed)
         replies_url = (await _queue(sqs, f"{name}-replies", plain))[0] if replies else None
     async with session.create_client("dynamodb", **where) as dynamodb:
-        await _table(dynamodb, f"{name}-jobs", "job")
+        await _table(dynamodb, f"{name}-jobs", "job", index=dead_index())
         await _table(dynamodb, f"{name}-breakers", "pk", "sk")
         await _table(dynamodb, f"{name}-cache", "key")
     async with session.create_client("s3", **where) as s3:
@@ -107,8 +110,15 @@ async def _queue(sqs: Any, name: str, attributes: dict[str, str]) -> tuple[str, 
     return url, asked["Attributes"]["QueueArn"]
 
 
-async def _table(dynamodb: Any, name: str, *keys: str) -> None:
-    """Make a table; its `keys` are texts, the partition's first."""
+async def _table(
+    dynamodb: Any, name: str, *keys: str, index: Mapping[str, Any] | None = None
+) -> None:
+    """Make a table; its `keys` are texts, the partition's first. `index` is of `dead_index`'s form.
+
+    A table that is there gets no index: that takes time, and is an operator's to do.
+    """
+    kinds = dict.fromkeys(keys, "S") | (DEAD_INDEX_KEYS if index else {})
+    indexed = {"GlobalSecondaryIndexes": [index]} if index else {}
     try:
         await dynamodb.create_table(
             TableName=name,
@@ -116,8 +126,11 @@ async def _table(dynamodb: Any, name: str, *keys: str) -> None:
                 {"AttributeName": key, "KeyType": kind}
                 for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
             ],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            AttributeDefinitions=[
+                {"AttributeName": key, "AttributeType": kind} for key, kind in kinds.items()
+            ],
             BillingMode="PAY_PER_REQUEST",
+            **indexed,
         )
     except dynamodb.exceptions.ResourceInUseException:
         return

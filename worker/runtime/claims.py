@@ -105,6 +105,7 @@ class Claims:
             route=job.route if isinstance(job, Job) else "",
             tenant=(job.tenant if isinstance(job, Job) else "") or delivery.tenant,
             own_doorbell=delivery.doorbell,
+            redrive=delivery.redrive,
         )
         for tried in (1, 2):
             try:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from worker.core.job import instant_of, share_of
+from worker.core.job import generation_of, instant_of, share_of
 from worker.core.job_id import job_id_of
 from worker.ports import Delivery, Fate, Outgoing, Unavailable
 from worker.sim.clock import wall_clock
@@ -299,4 +299,6 @@ def _delivery(queue: MemoryQueue, message: _Message) -> Delivery:
         first_sent_at=instant_of(sent_ms),
         doorbell="iw-doorbell" in message.attributes,
         above=share_of(message.attributes.get("iw-above", "")),
+        redrive=generation_of(message.attributes.get("iw-redrive", "")),
+        attributes=message.attributes,
     )

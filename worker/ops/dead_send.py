@@ -1,0 +1,38 @@
+"""One dead letter goes back to its jobs queue, if it has a chance there."""
+
+from worker.core.envelope import parse
+from worker.core.job import Job
+from worker.core.ledger import Record
+from worker.ops.dead_desk import DeadDesk
+from worker.ops.dead_sweep import Found
+from worker.ports import Outgoing
+
+
+async def send_back(desk: DeadDesk, copy: Found, record: Record, body: bytes) -> None:
+    """Send a body to the jobs queue of its letter, for the next generation of its job.
+
+    When the job was first sent is left out: its time begins anew.
+
+    Raises:
+        Unavailable: It may or may not have been sent; again is safe.
+    """
+    lane = desk.lane_of(copy.queue, record.route)
+    attributes = {"iw-job": record.job, "iw-redrive": str(record.generation + 1)}
+    await lane.jobs.send(Outgoing(body=body, attributes=attributes, group=record.tenant))
+
+
+def would_die(desk: DeadDesk, record: Record, body: bytes) -> str | None:
+    """Why a body would surely die again with these settings; None if it may well not."""
+    job = parse(body, desk.limits)
+    reason = None
+    if not isinstance(job, Job):
+        reason = job.reason
+    elif record.reason == "id_conflict" and job.id not in (None, record.job):
+        reason = "id_conflict"
+    elif job.route not in desk.routes:
+        reason = "unknown_route"
+    elif job.reply_to is not None and job.reply_to not in desk.replies:
+        reason = "unknown_reply_to"
+    elif job.deadline_at is not None and job.deadline_at <= desk.at():
+        reason = "expired"
+    return reason and f"would die again: {reason}"
