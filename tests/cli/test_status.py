@@ -1,7 +1,10 @@
 """`inference-worker status`: what it prints, and with which code it leaves."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -306,3 +309,43 @@ def test_who_sees_it_otherwise_and_what_could_not_be_read_is_told() -> None:
     assert "w1, sonnet: its own breaker is open (7 of 8 of its calls failed)" in told
     assert "w1, sonnet: it has not followed the last step (7 of 8" in told
     assert "COULD NOT BE READ\n  ledger: X" in told
+
+
+RESOLVER = """
+import socket, sys, time
+real = socket.getaddrinfo
+
+def slow(host, *rest, **more):
+    if host in ("127.0.0.1", None):
+        return real(host, *rest, **more)
+    time.sleep(20)
+    raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+socket.getaddrinfo = slow
+sys.argv = ["inference-worker", "status"]
+from worker.cli import main
+main()
+"""
+
+
+def test_nobody_waits_for_a_resolver_that_takes_its_time(tmp_path: Path) -> None:
+    given = {
+        "PATH": os.environ["PATH"],
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "WORKER_QUEUE__URL": URL,
+        "WORKER_MODEL__ID": "some.model-v1:0",
+    }
+
+    told = subprocess.run(  # noqa: S603  (our own program)
+        [sys.executable, "-c", RESOLVER],
+        env=given,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=15,  # the resolver takes longer
+        check=False,
+    )
+
+    assert told.returncode == 1, told.stderr
+    assert b"not well" in told.stdout

@@ -116,13 +116,15 @@ def test_slow_clients_are_hung_up_on_and_keep_no_other_out(monkeypatch: pytest.M
     at_the_port(act)
 
 
-def test_of_too_many_connections_the_newest_are_closed() -> None:
+def test_of_too_many_connections_the_oldest_are_closed_and_who_asks_gets_through() -> None:
     async def act(port: int) -> None:
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS_MAX)]
+        await asyncio.sleep(0.05)
+        assert status(await asked(port)) == 200
         with suppress(ConnectionResetError):
-            assert await asked(port) == b""
-        held[0][1].write(LIVEZ)
-        assert status(await held[0][0].read()) == 200
+            assert await held[0][0].read() == b""
+        held[-1][1].write(LIVEZ)
+        assert status(await held[-1][0].read()) == 200
         for _, writer in held:
             writer.close()
 

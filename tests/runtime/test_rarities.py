@@ -19,6 +19,7 @@ from worker.sim.memory import (
     Mishap,
     QueueHandle,
     Reply,
+    Wire,
     always,
     answer,
     in_turn,
@@ -26,6 +27,7 @@ from worker.sim.memory import (
 from worker.sim.world import LivingWorker, World, until_quiet
 
 Send = Callable[[Outgoing], Coroutine[Any, Any, str]]
+REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
 THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", retry_after_s=6.0)
 
 
@@ -172,3 +174,33 @@ def test_a_worker_with_few_slots_does_not_linger_for_more_than_it_has() -> None:
         return at
 
     assert in_virtual_time(main()) < 12.0, "10 s are the least that 50 rounds of 0.2 s take"
+
+
+def test_a_redrive_that_comes_while_the_death_is_still_told_runs() -> None:
+    """The letter is out, the reply not yet: who redrives so soon must not be taken along."""
+    world = World()
+    world.model.mood = in_turn(Reply(REJECTED, 0.1), Reply(answer(), 0.1))
+    wire = Wire()
+    wire.plan = lambda call: Mishap(when="before") if fails(call) else None
+    left = [1]
+
+    def fails(call: Call) -> bool:
+        if (call.port, call.operation) != ("queue:replies", "send") or not left[0]:
+            return False
+        left[0] -= 1
+        return True
+
+    async def main() -> None:
+        worker = LivingWorker(world, "w1", wire=wire)
+        world.submit(id="job-1", prompt="Hello.", reply_to="answers")
+        while not world.dead.peek():
+            await asyncio.sleep(0.01)
+        (letter,) = world.dead.peek()
+        world.jobs.put(letter.body, attributes={"iw-job": "job-1"})
+        await until_quiet(world)
+        await worker.drain()
+
+    in_virtual_time(main())
+
+    record = world.ledger.records["job-1"]
+    assert (record.state, record.generation) == (State.ANSWERED, 1)

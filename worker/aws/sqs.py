@@ -4,6 +4,7 @@ Two clients: a long poll holds its connection for 20 s, and a delete must never
 wait behind one. Times are rounded up to whole seconds: SQS knows no others.
 """
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from worker.ports import Delivery, Fate, Outgoing
 BATCH_MAX: Final = 10
 WAIT_MAX_S: Final = 20
 LEASE_MAX_S: Final = 43_200
+OVERDUE_S: Final = 30.0  # longer than the client's own timers, shorter than `pulse.LATE_S`
 
 # What a worker writes on the messages it sends, and reads on those it receives.
 JOB: Final = "iw-job"
@@ -48,14 +50,16 @@ class SqsQueue:
 
     async def receive(self, most: int, *, wait_s: float, lease_s: float) -> list[Delivery]:
         with asking("queue"):
-            answer = await self._poll.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=most,
-                WaitTimeSeconds=min(math.ceil(wait_s), WAIT_MAX_S),
-                VisibilityTimeout=min(math.ceil(lease_s), LEASE_MAX_S),
-                MessageSystemAttributeNames=_SYSTEM,
-                MessageAttributeNames=self._attributes,
-            )
+            # The client's own timers bind neither the resolver nor the way to credentials.
+            async with asyncio.timeout(wait_s + OVERDUE_S):
+                answer = await self._poll.receive_message(
+                    QueueUrl=self._url,
+                    MaxNumberOfMessages=most,
+                    WaitTimeSeconds=min(math.ceil(wait_s), WAIT_MAX_S),
+                    VisibilityTimeout=min(math.ceil(lease_s), LEASE_MAX_S),
+                    MessageSystemAttributeNames=_SYSTEM,
+                    MessageAttributeNames=self._attributes,
+                )
         return [_delivery(self._url, message) for message in answer.get("Messages", ())]
 
     async def delete(self, receipts: Sequence[str]) -> list[Fate]:

@@ -272,6 +272,7 @@ def unasked(error: Exception) -> Problem:
     name = type(error).__name__
     fixes = {
         "NoRegionError": "Set AWS_DEFAULT_REGION.",
+        "TimeoutError": "Credentials took too long to come; is whoever gives them there?",
         "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
         "EndpointConnectionError": "Nobody answers at the endpoint; is the network there, and is "
         "AWS_ENDPOINT_URL_SQS (or _DYNAMODB, _S3) what it should be?",

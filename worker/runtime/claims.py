@@ -47,12 +47,14 @@ class Claims:
         job_id, job = _named(flight, parse(delivery.body, self._house.rules.limits))
         digest = job.digest if isinstance(job, Job) else ""
         if (other := self._flights.holder(job_id)) is not None:
-            if other.digest == digest:
+            ends = other.phase is Phase.SETTLING and not delivery.doorbell
+            if other.digest == digest and not ends:
                 self._flights.hand_over(flight, other)
                 self._skip(job_id, "running_here")
                 return None
-            if other.phase is Phase.CLAIMING:
-                # Whose the id is, the ledger is about to say.
+            if ends or other.phase is Phase.CLAIMING:
+                # Whose the id is, the ledger is about to say; and a dead job whose letter is out
+                # may have been redriven by this very message.
                 self._settler.give_back(flight, delay_s=FOREIGN_DELAY_S)
                 return None
             job, job_id = _ID_CONFLICT, delivery.message_id

@@ -6,7 +6,7 @@
 It answers from the worker's own loop, so a loop that stands still gives no answer: the
 one who asks has a timer, and that is the finding. It reads a request's head and never a
 body, changes nothing, and knows nothing of jobs. A connection has one answer, 2 s and
-4 KiB; of more than 16 at a time the newest are closed.
+4 KiB; of more than 16 at a time the oldest, which had their chance, are closed.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ async def health_port(host: str, port: int, ask: Callable[[], Health]) -> AsyncI
     door = _Door(ask)
     try:
         server = await asyncio.start_server(door.serve, host, port, limit=HEAD_BYTES)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
         msg = f"{host}:{port} cannot be bound: {why}"
         raise PortUnusableError(msg) from None
     try:
@@ -58,14 +58,14 @@ class _Door:
 
     def __init__(self, ask: Callable[[], Health]) -> None:
         self._ask = ask
-        self._open: set[asyncio.Task[None] | None] = set()
+        self._open: dict[asyncio.Task[None], None] = {}  # the oldest first
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._open) >= CONNECTIONS_MAX:
-            writer.transport.abort()
-            return
         task = asyncio.current_task()
-        self._open.add(task)
+        assert task is not None, "a connection is served by a task"
+        if len(self._open) >= CONNECTIONS_MAX:
+            next(iter(self._open)).cancel()
+        self._open[task] = None
         try:
             async with asyncio.timeout(PATIENCE_S):
                 writer.write(answer(await _head(reader), self._ask()))
@@ -75,11 +75,11 @@ class _Door:
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             return  # who asks is slow or gone: nobody is left to be told
         finally:
-            self._open.discard(task)
+            self._open.pop(task, None)
             writer.transport.abort()
 
     async def close(self) -> None:
-        left = [task for task in self._open if task is not None]
+        left = list(self._open)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

@@ -2,7 +2,7 @@
 
 Health is about this process alone: a breaker, a model or a queue that is out of reach
 is no reason to replace it. A poller has turned when it came round its loop. Two things
-may keep it longer: a receive, which has timers of its own, and the wait for a slot,
+may keep it longer: a receive, which its adapter bounds, and the wait for a slot,
 which is as long as the jobs in hand are.
 
 Times are seconds on the loop's clock.
