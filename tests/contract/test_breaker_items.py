@@ -94,17 +94,29 @@ def test_a_seat_with_three_breakers_fits_into_a_write_unit() -> None:
         ripe_stuck=9_999,
     )
     votes = {f"{LONG}-{n}": vote for n in range(3)}
-    seat = Seat(number=31, holder=WORKER, lot=0.12345678901234567, beat=10**9, votes=votes)
+    seat = Seat(
+        number=31, holder=WORKER, lot=0.12345678901234567, beat=10**9, votes=votes, seen_at=AT
+    )
 
     item = seat_item("orders", seat)
 
     assert item_bytes(item) <= 1024
 
 
-def test_a_calm_seat_is_written_as_before() -> None:
+def test_a_calm_seat_has_its_time_and_nothing_that_was_seen() -> None:
+    seat = Seat(number=1, holder="worker-1", lot=0.5, beat=1, seen_at=AT)
+
+    item = seat_item("orders", seat)
+
+    assert item.keys() == {"pk", "sk", "holder", "lot", "beat", "votes", "seen_at"}
+    assert read_seat(item) == seat
+
+
+def test_a_seat_of_an_earlier_version_says_no_time() -> None:
     item = seat_item("orders", Seat(number=1, holder="worker-1", lot=0.5, beat=1))
 
-    assert item.keys() == {"pk", "sk", "holder", "lot", "beat", "votes"}
+    assert "seen_at" not in item
+    assert read_seat(item).seen_at == 0.0
 
 
 def test_what_went_wrong_is_read_as_it_was_written_and_fits_with_two_votes() -> None:

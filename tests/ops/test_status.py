@@ -14,7 +14,8 @@ from worker.core.sightings import Sighting
 from worker.core.target import Target
 from worker.core.verdict import Mode, State
 from worker.ops.causes import CauseName
-from worker.ops.status import LIMIT_S, STALE_S, Sources, Status, Trouble, Unread, status
+from worker.ops.status import LIMIT_S, Sources, Status, Trouble, Unread, status
+from worker.ops.votes import GONE_S, SKEW_S
 from worker.ops.waiting import Lane
 from worker.ports import Depth, Unavailable
 from worker.sim.clock import EPOCH, wall_clock
@@ -71,7 +72,7 @@ def seat(room: Room, number: int, vote: Vote = WELL, *seen: Sighting, name: str 
         beat=1,
         votes={name: vote},
         seen=seen,
-        seen_at=wall_clock() if seen else 0.0,
+        seen_at=wall_clock(),
     )
 
 
@@ -161,7 +162,7 @@ def test_what_was_told_long_ago_is_no_cause_any_more() -> None:
     async def main() -> None:
         room = Room()
         seat(room, 1, WELL, DOWN)
-        await asyncio.sleep(STALE_S + 1)
+        await asyncio.sleep(GONE_S + 1)
 
         found = await status(sources(room))
 
@@ -188,13 +189,48 @@ def test_a_few_failures_are_told_and_are_no_trouble(*, failures: int, calm: bool
     run(main())
 
 
-def test_a_worker_whose_clock_is_behind_may_say_so() -> None:
+@pytest.mark.parametrize("off_s", [-SKEW_S, SKEW_S])
+def test_clocks_may_be_apart_as_far_as_aws_takes_them(off_s: float) -> None:
     async def main() -> None:
         room = Room()
-        seat(room, 1, WELL, DOWN, replace(DOWN, kind="local", code="RequestExpired"))
-        await asyncio.sleep(3000)
+        seat(room, 1, replace(WELL, failures=60), DOWN)
+        asked = replace(sources(room), at=lambda: wall_clock() + off_s)
 
-        assert names(await status(sources(room))) == [CauseName.LOCAL_CLOCK]
+        found = await status(asked)
+
+        assert names(found) == [CauseName.SERVICE_ERRORS]
+        assert found.workers == 1
+
+    run(main())
+
+
+def test_workers_that_were_killed_are_no_workers() -> None:
+    async def main() -> None:
+        room = Room()
+        seat(room, 1, WELL)
+        seat(room, 2, Vote(stage=0, calls=20, failures=20, sick=True), DOWN)
+        await asyncio.sleep(GONE_S + 1)
+        waits = holds(replace(EMPTY, visible=5000))
+
+        nobody = await status(sources(room, jobs=waits))
+        seat(room, 3)
+        one = await status(sources(room, jobs=waits))
+
+        assert names(nobody) == [CauseName.NO_WORKER]
+        assert (nobody.workers, nobody.dissents) == (0, ())
+        assert nobody.waiting[0].drains_s is None
+        assert (one.workers, one.causes, one.dissents) == (1, (), ())
+
+    run(main())
+
+
+def test_a_worker_that_says_no_time_is_taken_for_alive() -> None:
+    async def main() -> None:
+        room = Room()
+        room.seat(1, WELL)  # of an earlier version
+        await asyncio.sleep(GONE_S + 1)
+
+        assert (await status(sources(room))).workers == 1
 
     run(main())
 

@@ -60,13 +60,14 @@ def test_what_opens_no_circuit_is_told_all_the_same(fault: Fault) -> None:
     }
 
 
-def test_after_a_minute_of_calm_nothing_is_told_any_more() -> None:
+def test_after_a_minute_of_calm_a_seat_tells_only_when_it_was_published() -> None:
     world = world_with()
     world.model.mood = lambda call: Reply(THROTTLE, 0.2) if call.now < 5 else Reply(answer(), 0.2)
 
     seats = lived(world, 100)
 
-    assert {(seat.seen, seat.seen_at) for seat in seats} == {((), 0.0)}
+    assert {seat.seen for seat in seats} == {()}
+    assert all(EPOCH + 80 <= seat.seen_at <= EPOCH + 100 for seat in seats)
 
 
 def test_to_tell_of_faults_costs_no_write() -> None:

@@ -19,9 +19,10 @@ from worker.core.route import Route
 from worker.core.sightings import Sighting, remembered
 from worker.core.verdict import Mode, State, Transition
 from worker.ops.breakers import Standing, chosen_of, standing
-from worker.ops.causes import ILL, NOBODY, Cause, CauseName, cause_of, causes_of, ordered
+from worker.ops.causes import ILL, NOBODY, Cause, CauseName, causes_of, ordered
 from worker.ops.desk import Desk
 from worker.ops.dissents import Dissent, dissents_of
+from worker.ops.votes import living
 from worker.ops.waiting import Lane, Waiting, waiting_of
 from worker.ops.ways import Way, way_of
 from worker.ports import Board, Depth, Unavailable
@@ -29,8 +30,6 @@ from worker.ports import Board, Depth, Unavailable
 T = TypeVar("T")
 
 LIMIT_S: Final = 1.2  # for all that is asked; the command's own start takes the rest of 2 s
-STALE_S: Final = 90.0  # what a seat told so long ago, its holder does not see any more
-CLOCKS_S: Final = 86_400.0  # but for those that say themselves that their clock is wrong
 ROWS: Final = 100
 FEW: Final = 0.1  # of the calls may fail, and all is well
 
@@ -118,15 +117,10 @@ async def status(sources: Sources, *, limit_s: float = LIMIT_S) -> Status:
         asking.for_("ledger", sources.ledger()),
     )
     at, desk = sources.at(), sources.desk
-    seated = [seat for seat in seats or () if seat.holder]
+    seated = living(seats or (), at)
     standings = _standings(desk, board, None if seats is None else seated)
     troubles = await _troubles(asking, desk, standings, at)
-    seen = [
-        (seat.holder, one)
-        for seat in seated
-        for one in seat.seen
-        if at - seat.seen_at <= (CLOCKS_S if cause_of(one) is CauseName.LOCAL_CLOCK else STALE_S)
-    ]
+    seen = [(seat.holder, one) for seat in seated for one in seat.seen]
     seen += _opened(troubles, [one for _, one in seen])
     unread = tuple(asking.unread)
     dissents = dissents_of(standings, seated)
