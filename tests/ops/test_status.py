@@ -27,7 +27,10 @@ FAR = Target(name="far", model="m", region="us-east-1")
 ROUTE = Route(name="default", targets=(SONNET,))
 EMPTY = Depth(visible=0, in_flight=0, delayed=0)
 DOWN = Sighting(of="sonnet", region="eu-west-1", kind="unavailable", code="Oops", http=503, count=9)
-WELL = Vote(stage=0, calls=60)
+THROTTLED = replace(DOWN, kind="throttled", code="ThrottlingException", http=429)
+UNREACHED = replace(DOWN, kind="unreachable", code="EndpointConnectionError", http=0)
+ENDPOINT = "endpoint:eu-west-1"
+WELL = Vote(stage=0, calls=60)  # in 30 s
 
 Ask = Callable[[], Awaitable[Depth]]
 
@@ -176,7 +179,7 @@ def test_a_few_failures_are_told_and_are_no_trouble(*, failures: int, calm: bool
     async def main() -> None:
         room = Room()
         seat(room, 1, Vote(stage=0, calls=60, failures=failures), DOWN)
-        throttled = replace(DOWN, kind="throttled", code="ThrottlingException", http=429)
+        throttled = replace(THROTTLED, count=90)
 
         found = await status(sources(room))
         seat(room, 1, Vote(stage=0, calls=60, failures=failures), DOWN, throttled)
@@ -185,6 +188,57 @@ def test_a_few_failures_are_told_and_are_no_trouble(*, failures: int, calm: bool
         assert (found.calm, found.causes[0].minor) == (calm, calm)
         assert (both.calm, len(both.causes)) == (False, 2)
         assert not both.causes[0].minor, "what is minor comes last"
+
+    run(main())
+
+
+@pytest.mark.parametrize(("count", "calm"), [(1, True), (13, True), (14, False)])
+def test_few_throttles_are_how_the_limit_is_found(*, count: int, calm: bool) -> None:
+    async def main() -> None:
+        room = Room()
+        seat(room, 1, WELL, replace(THROTTLED, count=count))  # of 120 calls a minute, and these
+
+        found = await status(sources(room))
+
+        assert (found.calm, found.causes[0].minor) == (calm, calm)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "calm"),
+    [
+        (Vote(stage=0, calls=100, failures=10), True),
+        (Vote(stage=0, calls=100, failures=40), False),
+        (Vote(stage=0), False),  # who did not reach it, and calls no more
+    ],
+)
+def test_an_endpoint_that_is_not_reached_is_judged_by_its_own_votes(
+    endpoint: Vote, *, calm: bool
+) -> None:
+    async def main() -> None:
+        room = Room()
+        seat(room, 1, WELL, UNREACHED)
+        votes = {"sonnet": WELL, ENDPOINT: endpoint}
+        room.breakers.seats[1] = replace(room.breakers.seats[1], votes=votes)
+
+        found = await status(sources(room))
+
+        assert names(found) == [CauseName.UNREACHABLE]
+        assert (found.calm, found.causes[0].minor) == (calm, calm)
+
+    run(main())
+
+
+def test_an_open_circuit_of_an_endpoint_is_never_minor() -> None:
+    async def main() -> None:
+        room = Room()
+        await room.give(Trip(stage=0, why="x", roll=0.5), name=ENDPOINT)
+        seat(room, 1, WELL, UNREACHED)
+
+        (cause,) = (await status(sources(room))).causes
+
+        assert (cause.name, cause.minor) == (CauseName.UNREACHABLE, False)
 
     run(main())
 

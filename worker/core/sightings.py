@@ -23,6 +23,7 @@ SAYS_MAX: Final = 100
 
 STORE: Final = "store:"  # and its name: not a target, but what a port could not reach
 JOBS: Final = "jobs"  # jobs that were given up
+_ENDPOINT: Final = "endpoint:"  # and its Region: the breaker of an endpoint
 
 _EVIDENCE: Final = re.compile(
     r"(?P<count>\d+) x (?P<kind>[a-z_]+) (?P<code>[^\s,]+)"
@@ -61,7 +62,17 @@ class Sighting:
     @property
     def endpoint(self) -> str:
         """The name of the breaker of its endpoint."""
-        return f"endpoint:{self.region or 'default'}"
+        return f"{_ENDPOINT}{self.region or 'default'}"
+
+    @property
+    def breaker(self) -> str:
+        """The name of the breaker that judges by it: its target's, or its endpoint's.
+
+        >>> Sighting(of="a", region="eu-west-1", kind="unreachable", code="Oops").breaker
+        'endpoint:eu-west-1'
+        """
+        itself = self.of.startswith(_ENDPOINT)  # `remembered` of its breaker
+        return self.endpoint if self.kind in _AGAINST["endpoint"] and not itself else self.of
 
 
 class Sightings:

@@ -19,7 +19,7 @@ from worker.core.route import Route
 from worker.core.sightings import Sighting, remembered
 from worker.core.verdict import Mode, State, Transition
 from worker.ops.breakers import Standing, chosen_of, standing
-from worker.ops.causes import ILL, NOBODY, Cause, CauseName, causes_of, ordered
+from worker.ops.causes import NOBODY, Cause, CauseName, Share, causes_of, ordered
 from worker.ops.desk import Desk
 from worker.ops.dissents import Dissent, dissents_of
 from worker.ops.votes import living
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 LIMIT_S: Final = 1.2  # for all that is asked; the command's own start takes the rest of 2 s
 ROWS: Final = 100
-FEW: Final = 0.1  # of the calls may fail, and all is well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,8 +250,8 @@ def _causes(
 ) -> tuple[Cause, ...]:
     regions = {target.name: target.region for route in routes for target in route.targets}
     lone = {one.worker for one in dissents if one.sees == "sick"}
-    told = causes_of([row for row in seen if row[0] not in lone], regions)
-    found = [replace(one, minor=_is_minor(one, standings)) for one in told]
+    told = [row for row in seen if row[0] not in lone]
+    found = [*causes_of(told, regions, _share_of(standings))]
     for why in dict.fromkeys(one.why for one in unread):
         of = tuple(one.what for one in unread if one.why == why)
         found.append(Cause(name=CauseName.STORE_DOWN, of=of, code=why))
@@ -266,13 +265,18 @@ def _causes(
     return ordered(found)
 
 
-def _is_minor(cause: Cause, standings: Sequence[Standing]) -> bool:
-    """Whether few of the calls fail, and every circuit that it is about is closed."""
-    own = [one for one in standings if one.name in cause.of]
-    calls = sum(one.jury.calls for one in own if one.jury)
-    failures = sum(one.jury.failures for one in own if one.jury)
-    calm = bool(own) and all(one.state is State.CLOSED for one in own)
-    return cause.name in ILL and calm and failures <= FEW * calls and calls > 0
+def _share_of(standings: Sequence[Standing]) -> Share:
+    known = {one.name: one for one in standings}
+
+    def share(breaker: str, throttles: int) -> float | None:
+        one = known.get(breaker)
+        if one is None or one.jury is None or one.state is not State.CLOSED:
+            return 1.0
+        if throttles:  # a window leaves them out
+            return throttles / (throttles + one.jury.calls * 60 / one.jury.window_s)
+        return one.jury.failures / one.jury.calls if one.jury.calls else None
+
+    return share
 
 
 def _out(seen: Sequence[tuple[str, Sighting]], seats: Sequence[Seat]) -> frozenset[str]:
