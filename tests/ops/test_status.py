@@ -113,6 +113,7 @@ def test_an_open_circuit_is_told_with_what_opened_it_and_the_next_probe() -> Non
         assert found.troubles == (
             Trouble(
                 name="sonnet",
+                known=True,
                 since_at=EPOCH,
                 opened_by="3 of 3: 9 x unavailable Oops",
                 probe_in_s=1.5,
@@ -156,7 +157,8 @@ def test_where_the_history_goes_not_so_far_back_it_says_so() -> None:
 
         (trouble,) = (await status(sources(room))).troubles
 
-        assert (trouble.since_at, trouble.opened_by, trouble.probe_in_s) == (None, "", None)
+        assert (trouble.known, trouble.since_at, trouble.opened_by) == (True, None, "")
+        assert trouble.probe_in_s is None
 
     run(main())
 
@@ -448,6 +450,36 @@ def test_what_hangs_is_told_within_the_limit_and_hides_nothing_else() -> None:
         assert found.waiting[0].unknown == "a queue of it could not be asked"
         assert len(found.breakers) == len(NAMES)
         assert not found.calm
+
+    run(main())
+
+
+def test_a_history_is_read_beside_what_hangs() -> None:
+    async def main() -> None:
+        room = Room()
+        opened = await room.give(Trip(stage=0, why="3 of 3: 9 x unavailable Oops", roll=0.5))
+        await room.note(opened)
+        # Every request takes its time, as on a network.
+        room.desk = room.sit(Wire(latency_s=0.1))
+
+        found = await status(sources(room, dead=hangs))
+
+        assert [one.since_at for one in found.troubles] == [EPOCH]
+        assert [one.what for one in found.unread] == ["queue lane dead"]
+        assert names(found) == [CauseName.STORE_DOWN, CauseName.SERVICE_ERRORS]
+
+    run(main())
+
+
+def test_a_history_that_cannot_be_read_is_not_told_as_a_short_one() -> None:
+    async def main() -> None:
+        room = Room(history=Mishap(when="before"))
+        await room.give(Trip(stage=0, why="x", roll=0.5))
+
+        found = await status(sources(room))
+
+        assert [(one.known, one.since_at) for one in found.troubles] == [(False, None)]
+        assert [one.what for one in found.unread] == ["history"]
 
     run(main())
 

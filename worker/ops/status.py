@@ -28,6 +28,7 @@ from worker.ops.ways import Way, way_of
 from worker.ports import Board, Depth, Unavailable
 
 T = TypeVar("T")
+_Pasts = Mapping[str, Sequence[Transition] | None]
 
 LIMIT_S: Final = 1.2  # for all that is asked; the command's own start takes the rest of 2 s
 ROWS: Final = 100
@@ -57,14 +58,16 @@ class Trouble:
     """One circuit that is not calm.
 
     Attributes:
+        known: Whether its history could be read.
         since_at: When it opened, seconds since 1970; None if that is longer ago than the
-            newest rows of its history go.
+            newest rows of its history go, or is not known.
         opened_by: What spoke against it then; "" likewise.
         probe_in_s: When the next probe may go out, if a job waits; None if that is not a
             matter of time.
     """
 
     name: str
+    known: bool
     since_at: float | None
     opened_by: str
     probe_in_s: float | None
@@ -109,8 +112,8 @@ async def status(sources: Sources, *, limit_s: float = LIMIT_S) -> Status:
     loop = asyncio.get_running_loop()
     began = loop.time()
     asking = _Asking(until=began + limit_s)
-    board, seats, depths, _ = await asyncio.gather(
-        asking.for_("breakers", _board(sources.desk)),
+    (board, pasts), seats, depths, _ = await asyncio.gather(
+        _circuits(asking, sources.desk),
         asking.for_("breakers", _seats(sources.desk)),
         _depths(asking, sources.lanes),
         asking.for_("ledger", sources.ledger()),
@@ -118,7 +121,9 @@ async def status(sources: Sources, *, limit_s: float = LIMIT_S) -> Status:
     at, desk = sources.at(), sources.desk
     seated = living(seats or (), at)
     standings = _standings(desk, board, None if seats is None else seated)
-    troubles = await _troubles(asking, desk, standings, at)
+    troubles = tuple(
+        _trouble(one, pasts.get(one.name), at) for one in standings if one.state is not State.CLOSED
+    )
     seen = [(seat.holder, one) for seat in seated for one in seat.seen]
     seen += _opened(troubles, [one for _, one in seen])
     unread = tuple(asking.unread)
@@ -174,8 +179,20 @@ class _Asking:
             self.unread.append(missing)
 
 
-async def _board(desk: Desk | None) -> Board | None:
-    return None if desk is None else await desk.store.read(consistent=True)
+async def _circuits(asking: _Asking, desk: Desk | None) -> tuple[Board | None, _Pasts]:
+    """The verdicts, and at once the newest history of each circuit that is not closed."""
+    if desk is None:
+        return None, {}
+    board = await asking.for_("breakers", desk.store.read(consistent=True))
+    ill = (
+        []
+        if board is None
+        else [name for name, verdict in board.verdicts.items() if verdict.state is not State.CLOSED]
+    )
+    found = await asyncio.gather(
+        *(asking.for_("history", desk.store.history(name, ROWS)) for name in ill)
+    )
+    return board, dict(zip(ill, found, strict=True))
 
 
 async def _seats(desk: Desk | None) -> list[Seat] | None:
@@ -202,18 +219,6 @@ def _standings(
     return tuple(standing(desk, board, name, seats=seats) for name in names)
 
 
-async def _troubles(
-    asking: _Asking, desk: Desk | None, standings: Sequence[Standing], at: float
-) -> tuple[Trouble, ...]:
-    ill = [one for one in standings if one.state is not State.CLOSED]
-    if desk is None or not ill:
-        return ()
-    histories = await asyncio.gather(
-        *(asking.for_("history", desk.store.history(one.name, ROWS)) for one in ill)
-    )
-    return tuple(_trouble(one, rows or [], at) for one, rows in zip(ill, histories, strict=True))
-
-
 def _opened(troubles: Sequence[Trouble], seen: Sequence[Sighting]) -> list[tuple[str, Sighting]]:
     """What opened those circuits of which nobody tells now, for no job has called of late."""
     told = {name for one in seen for name in (one.of, one.endpoint)}
@@ -225,13 +230,16 @@ def _opened(troubles: Sequence[Trouble], seen: Sequence[Sighting]) -> list[tuple
     ]
 
 
-def _trouble(one: Standing, rows: Sequence[Transition], at: float) -> Trouble:
-    opened = next((row for row in rows if (row.old, row.new) == (State.CLOSED, State.OPEN)), None)
+def _trouble(one: Standing, rows: Sequence[Transition] | None, at: float) -> Trouble:
+    opened = next(
+        (row for row in rows or () if (row.old, row.new) == (State.CLOSED, State.OPEN)), None
+    )
     probe_in_s = None
     if one.state is State.OPEN and one.since_at is not None and one.mode is not Mode.HOLD_OPEN:
         probe_in_s = round(max(0.0, one.since_at + one.rest_s - at), 1)
     return Trouble(
         name=one.name,
+        known=rows is not None,
         since_at=opened.at if opened else None,
         opened_by=opened.why if opened else "",
         probe_in_s=probe_in_s,
