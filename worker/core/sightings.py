@@ -6,20 +6,22 @@ and never text of a job (`core/fault.py`). The most frequent ones travel with th
 seat in the jury, and into the sentence with which a circuit opens. They decide nothing.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Final
 
 from worker.core.fault import REACTIONS, Kind, Vote
 
 SPAN_S: Final = 60.0
 SLICE_S: Final = 10.0
-MOST: Final = 4  # a seat with so many, and the votes on a target and its endpoint, is 1 KiB
+MOST: Final = 4
+SEEN_MAX: Final = 640  # bytes; with the votes on a target and its endpoint a seat is 1 KiB
 DISTINCT_MAX: Final = 64  # in one slice; a process in chaos tells no more by a longer list
-CODE_MAX: Final = 48
-SAYS_MAX: Final = 100
+CODE_MAX: Final = 48  # bytes
+SAYS_MAX: Final = 100  # bytes
 
 STORE: Final = "store:"  # and its name: not a target, but what a port could not reach
 JOBS: Final = "jobs"  # jobs that were given up
@@ -91,28 +93,50 @@ class Sightings:
             counts[seen] += 1
 
     def most(self, now: float) -> tuple[Sighting, ...]:
-        """The most frequent ones, in a form that is fit to be published."""
+        """The most frequent ones, in a form that is fit to be published.
+
+        All of them together are at most `SEEN_MAX` bytes of JSON: sentences are cut first.
+        """
         self._drop(now)
         total: Counter[Sighting] = Counter()
         for _, counts in self._slices:
             total.update(counts)
-        return tuple(
-            Sighting(
-                of=seen.of,
-                region=seen.region,
-                kind=seen.kind,
-                code=seen.code[:CODE_MAX],
-                http=seen.http,
-                timer=seen.timer,
-                says=seen.says[:SAYS_MAX],
-                count=count,
-            )
-            for seen, count in total.most_common(MOST)
-        )
+        return _fitting([replace(seen, count=count) for seen, count in total.most_common(MOST)])
 
     def _drop(self, now: float) -> None:
         if self._slices and now - self._slices[0][0] >= SPAN_S:
             self._slices = [(at, counts) for at, counts in self._slices if now - at < SPAN_S]
+
+
+def _fitting(seen: list[Sighting]) -> tuple[Sighting, ...]:
+    """As many as there is room for, then of their sentences, the most frequent one's first."""
+    spare = SEEN_MAX - len("[]")
+    bare: list[tuple[Sighting, str]] = []
+    for one in seen:
+        cut = replace(one, code=_cut(one.code, CODE_MAX), says="")
+        size = _size(astuple(cut)) + len(",")
+        if size > spare:
+            break
+        spare -= size
+        bare.append((cut, one.says))
+    fitting: list[Sighting] = []
+    for one, says in bare:
+        part = _cut(says, min(SAYS_MAX, spare))
+        spare -= _size(part) - len('""')
+        fitting.append(replace(one, says=part))
+    return tuple(fitting)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most `most` bytes of it, as JSON has them."""
+    text = text.encode()[:most].decode(errors="ignore")
+    while _size(text) - len('""') > most:  # what JSON escapes
+        text = text[:-1]
+    return text
+
+
+def _size(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def evidence(breaker: str, seen: Iterable[Sighting]) -> str:
