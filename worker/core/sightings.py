@@ -2,8 +2,9 @@
 
 A vote says how many calls failed; a person wants to know of what. A `Sighting` is the
 kind and code of alike faults, with the service's own sentence where it has one: cleaned,
-and never text of a job (`core/fault.py`). The most frequent ones travel with the worker's
-seat in the jury, and into the sentence with which a circuit opens. They decide nothing.
+and of those kinds alone that are not about a job (`core/fault.py`). The most
+frequent ones travel with the worker's seat in the jury, and into the sentence with which
+a circuit opens. They decide nothing.
 """
 
 import json
@@ -48,7 +49,8 @@ class Sighting:
         code: The service's own, the class of an exception, or the reason of a dead letter.
         http: The status, 0 without an answer.
         timer: Which of our timers fired, or "".
-        says: The service's sentence, normalised, "" if it has none; for a store, the operation.
+        says: The service's sentence, normalised, "" if it has none or may hold words of a job;
+            for a store, the operation.
         count: How many.
     """
 
