@@ -151,7 +151,7 @@ STANDING = Standing(
     epoch=1,
     round=1,
 )
-TROUBLE = Trouble(name="sonnet", since_at=AT - 90, opened_by="9 x Oops", probe_in_s=1.0)
+TROUBLE = Trouble(name="sonnet", known=True, since_at=AT - 90, opened_by="9 x Oops", probe_in_s=1.0)
 STATUS = Status(
     at=AT,
     took_s=0.1,
@@ -256,6 +256,12 @@ def test_a_circuit_that_opened_too_long_ago_says_so() -> None:
     lines = list(text.trouble(replace(TROUBLE, since_at=None), STATUS))
 
     assert "opened longer ago than" in lines[0]
+
+
+def test_a_circuit_whose_history_could_not_be_read_says_so() -> None:
+    lines = list(text.trouble(replace(TROUBLE, known=False, since_at=None), STATUS))
+
+    assert lines[0] == "sonnet: its history could not be read"
 
 
 @pytest.mark.parametrize(

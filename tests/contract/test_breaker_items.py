@@ -12,7 +12,7 @@ from worker.aws.ledger_item import Unreadable
 from worker.core.jury import Seat, Vote
 from worker.core.moves import WHY_MAX
 from worker.core.policy import EVERY, PolicyChange
-from worker.core.sightings import MOST, Sighting
+from worker.core.sightings import MOST, Sighting, Sightings
 from worker.core.verdict import State, Verdict
 from worker.ports import Board, Unavailable
 
@@ -94,17 +94,29 @@ def test_a_seat_with_three_breakers_fits_into_a_write_unit() -> None:
         ripe_stuck=9_999,
     )
     votes = {f"{LONG}-{n}": vote for n in range(3)}
-    seat = Seat(number=31, holder=WORKER, lot=0.12345678901234567, beat=10**9, votes=votes)
+    seat = Seat(
+        number=31, holder=WORKER, lot=0.12345678901234567, beat=10**9, votes=votes, seen_at=AT
+    )
 
     item = seat_item("orders", seat)
 
     assert item_bytes(item) <= 1024
 
 
-def test_a_calm_seat_is_written_as_before() -> None:
+def test_a_calm_seat_has_its_time_and_nothing_that_was_seen() -> None:
+    seat = Seat(number=1, holder="worker-1", lot=0.5, beat=1, seen_at=AT)
+
+    item = seat_item("orders", seat)
+
+    assert item.keys() == {"pk", "sk", "holder", "lot", "beat", "votes", "seen_at"}
+    assert read_seat(item) == seat
+
+
+def test_a_seat_of_an_earlier_version_says_no_time() -> None:
     item = seat_item("orders", Seat(number=1, holder="worker-1", lot=0.5, beat=1))
 
-    assert item.keys() == {"pk", "sk", "holder", "lot", "beat", "votes"}
+    assert "seen_at" not in item
+    assert read_seat(item).seen_at == 0.0
 
 
 def test_what_went_wrong_is_read_as_it_was_written_and_fits_with_two_votes() -> None:
@@ -133,6 +145,37 @@ def test_what_went_wrong_is_read_as_it_was_written_and_fits_with_two_votes() -> 
 
     assert item_bytes(item) <= 1024
     assert read_seat(item) == seats
+
+
+@pytest.mark.parametrize("says", ["y", "日"])
+def test_whatever_went_wrong_fits_with_the_votes_on_a_target_and_its_endpoint(says: str) -> None:
+    sightings = Sightings()
+    for n in range(MOST):
+        seen = Sighting(
+            of=LONG,
+            region="ap-southeast-2",
+            kind="misconfigured",
+            code=f"{n}{'x' * 63}",
+            http=503,
+            timer="first_token",
+            says=says * 160,
+        )
+        sightings.note(seen, now=0.0)
+    vote = Vote(stage=54_321, calls=99_999, failures=99_999, recent_calls=9_999, successes=99_999)
+    seat = Seat(
+        number=31,
+        holder=WORKER,
+        lot=0.12345678901234567,
+        beat=10**9,
+        votes={LONG: vote, "endpoint:ap-southeast-2": vote},
+        seen=sightings.most(0.0),
+        seen_at=1_795_600_000.5,
+    )
+
+    item = seat_item("orders", seat)
+
+    assert item_bytes(item) <= 1024
+    assert read_seat(item) == seat
 
 
 def test_a_sighting_of_a_later_version_is_read_by_what_we_know_of_it() -> None:

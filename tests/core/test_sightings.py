@@ -1,12 +1,16 @@
 """What went wrong of late: how it is counted, cut down, and told in a sentence."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
+
+import orjson
+import pytest
 
 from worker.core.sightings import (
     CODE_MAX,
     DISTINCT_MAX,
     MOST,
     SAYS_MAX,
+    SEEN_MAX,
     SPAN_S,
     Sighting,
     Sightings,
@@ -52,7 +56,42 @@ def test_only_the_most_frequent_are_published_and_no_long_text() -> None:
     most = sightings.most(now=100.0)
     assert len(most) == MOST
     assert {len(seen.code) for seen in most} == {CODE_MAX}
-    assert {len(seen.says) for seen in most} == {SAYS_MAX}
+
+
+def test_where_not_all_sentences_have_room_the_most_frequent_are_whole() -> None:
+    sightings = Sightings()
+    for n in range(MOST):
+        for _ in range(MOST - n):
+            sightings.note(replace(DOWN, code=f"{n}{'x' * 63}", says="y" * 160), now=100.0)
+
+    says = [len(seen.says) for seen in sightings.most(now=100.0)]
+
+    assert says[:2] == [SAYS_MAX, SAYS_MAX]
+    assert 0 < says[2] < SAYS_MAX
+    assert says[3] == 0
+
+
+@pytest.mark.parametrize("says", ["y", "日", "\\", "\N{PILE OF POO}", '"', "\x01"])
+@pytest.mark.parametrize("name", ["sonnet", "日" * 25, "n" * 67])
+def test_all_that_a_seat_carries_has_an_end_in_bytes(says: str, name: str) -> None:
+    sightings = Sightings()
+    for n in range(MOST):
+        one = replace(SLOW, of=name, region="ap-southeast-2", http=504, says=says * 160)
+        sightings.note(replace(one, code=f"{n}{says * 63}"), now=100.0)
+
+    most = sightings.most(now=100.0)
+
+    seen_bytes = len(orjson.dumps([astuple(one) for one in most]))
+    assert SEEN_MAX - 30 <= seen_bytes <= SEEN_MAX, "and the room is used"
+    assert {one.of for one in most} == {name}
+
+
+def test_what_has_no_room_at_all_is_left_out() -> None:
+    sightings = Sightings()
+    for n in range(MOST):
+        sightings.note(replace(DOWN, of=f"{n}{'x' * 250}"), now=100.0)
+
+    assert len(sightings.most(now=100.0)) == 2
 
 
 def test_a_process_in_chaos_keeps_no_endless_list() -> None:

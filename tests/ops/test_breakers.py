@@ -1,6 +1,7 @@
 """How the fleet's breakers look to an operator."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from worker.core.verdict import Mode, State
 from worker.ops.breakers import look, past
 from worker.ops.desk import Misused
 from worker.ops.overrides import hold, release
+from worker.ops.votes import GONE_S, jurors
+from worker.sim.clock import EPOCH
 
 
 def test_a_breaker_without_a_record_is_closed_and_one_without_settings_is_shown() -> None:
@@ -95,6 +98,25 @@ def test_who_looks_twice_leaves_out_the_seats_of_workers_that_are_gone() -> None
         assert twice is not None
         assert (once.seats, once.sure, twice.seats, twice.sure) == (2, False, 1, True)
         assert twice.calls_per_min == 120.0  # 60 calls in 30 s, of one worker
+
+    run(main())
+
+
+def test_a_seat_that_was_published_long_ago_is_counted_only_if_it_moves() -> None:
+    async def main() -> None:
+        room = Room()
+        for number in (1, 2):
+            room.seat(number, Vote(stage=0, calls=60))
+        old = replace(room.breakers.seats[1], seen_at=EPOCH - GONE_S - 1)
+        room.breakers.seats[1] = old
+        moved = replace(old, beat=2)
+        asyncio.get_running_loop().call_later(15.0, room.breakers.seats.update, {1: moved})
+
+        once = await jurors(room.desk)
+        twice = await jurors(room.desk, look_s=20.0)
+
+        assert [one.number for one in once] == [2], "it does not say when, and is believed"
+        assert twice == [moved], "its clock is wrong, and it lives"
 
     run(main())
 

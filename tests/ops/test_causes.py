@@ -107,6 +107,54 @@ def test_a_region_is_down_if_all_its_targets_are_ill_however_each_shows_it() -> 
 
 
 @pytest.mark.parametrize(
+    ("haiku", "names"),
+    [
+        (0.1, ["service_errors"]),
+        (None, ["service_errors"]),  # nobody calls
+        (0.2, ["region_down", "service_errors"]),
+    ],
+)
+def test_a_few_failures_make_no_target_of_a_region_ill(
+    haiku: float | None, names: list[str]
+) -> None:
+    seen = [("w1", ONE), ("w1", replace(ONE, of="haiku"))]
+    shares = {"sonnet": 0.5, "haiku": haiku}
+
+    found = causes_of(seen, REGIONS, lambda breaker, _: shares[breaker])
+
+    assert [one.name for one in found] == names
+    assert not any(one.minor for one in found)
+
+
+def test_what_votes_on_the_endpoint_is_judged_by_the_endpoint() -> None:
+    seen = [
+        ("w1", replace(ONE, of=of, kind=Kind.UNREACHABLE, code="EndpointConnectionError"))
+        for of in ("sonnet", "haiku")
+    ]
+    asked: list[tuple[str, int]] = []
+
+    def well(breaker: str, throttles: int) -> float:
+        asked.append((breaker, throttles))
+        return 0.0
+
+    (found,) = causes_of(seen, REGIONS, well)
+
+    assert (found.name, found.minor) == (CauseName.UNREACHABLE, True)
+    assert asked == [("endpoint:eu-west-1", 0)]
+    assert causes_of(seen, REGIONS)[0].name is CauseName.REGION_DOWN
+
+
+@pytest.mark.parametrize(("count", "minor"), [(5, True), (6, False)])
+def test_throttles_of_all_workers_are_weighed_together(*, count: int, minor: bool) -> None:
+    throttled = replace(ONE, kind=Kind.THROTTLED, count=count)
+    seen = [("w1", throttled), ("w2", throttled)]
+
+    (found,) = causes_of(seen, REGIONS, lambda _, throttles: throttles / 100)
+
+    assert found.minor is minor
+
+
+@pytest.mark.parametrize(
     ("ill", "regions"),
     [
         (("sonnet",), REGIONS),  # the other target of the Region is well

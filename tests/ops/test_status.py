@@ -14,7 +14,8 @@ from worker.core.sightings import Sighting
 from worker.core.target import Target
 from worker.core.verdict import Mode, State
 from worker.ops.causes import CauseName
-from worker.ops.status import LIMIT_S, STALE_S, Sources, Status, Trouble, Unread, status
+from worker.ops.status import LIMIT_S, Sources, Status, Trouble, Unread, status
+from worker.ops.votes import GONE_S, SKEW_S
 from worker.ops.waiting import Lane
 from worker.ports import Depth, Unavailable
 from worker.sim.clock import EPOCH, wall_clock
@@ -26,7 +27,10 @@ FAR = Target(name="far", model="m", region="us-east-1")
 ROUTE = Route(name="default", targets=(SONNET,))
 EMPTY = Depth(visible=0, in_flight=0, delayed=0)
 DOWN = Sighting(of="sonnet", region="eu-west-1", kind="unavailable", code="Oops", http=503, count=9)
-WELL = Vote(stage=0, calls=60)
+THROTTLED = replace(DOWN, kind="throttled", code="ThrottlingException", http=429)
+UNREACHED = replace(DOWN, kind="unreachable", code="EndpointConnectionError", http=0)
+ENDPOINT = "endpoint:eu-west-1"
+WELL = Vote(stage=0, calls=60)  # in 30 s
 
 Ask = Callable[[], Awaitable[Depth]]
 
@@ -71,7 +75,7 @@ def seat(room: Room, number: int, vote: Vote = WELL, *seen: Sighting, name: str 
         beat=1,
         votes={name: vote},
         seen=seen,
-        seen_at=wall_clock() if seen else 0.0,
+        seen_at=wall_clock(),
     )
 
 
@@ -109,6 +113,7 @@ def test_an_open_circuit_is_told_with_what_opened_it_and_the_next_probe() -> Non
         assert found.troubles == (
             Trouble(
                 name="sonnet",
+                known=True,
                 since_at=EPOCH,
                 opened_by="3 of 3: 9 x unavailable Oops",
                 probe_in_s=1.5,
@@ -152,7 +157,8 @@ def test_where_the_history_goes_not_so_far_back_it_says_so() -> None:
 
         (trouble,) = (await status(sources(room))).troubles
 
-        assert (trouble.since_at, trouble.opened_by, trouble.probe_in_s) == (None, "", None)
+        assert (trouble.known, trouble.since_at, trouble.opened_by) == (True, None, "")
+        assert trouble.probe_in_s is None
 
     run(main())
 
@@ -161,7 +167,7 @@ def test_what_was_told_long_ago_is_no_cause_any_more() -> None:
     async def main() -> None:
         room = Room()
         seat(room, 1, WELL, DOWN)
-        await asyncio.sleep(STALE_S + 1)
+        await asyncio.sleep(GONE_S + 1)
 
         found = await status(sources(room))
 
@@ -175,7 +181,7 @@ def test_a_few_failures_are_told_and_are_no_trouble(*, failures: int, calm: bool
     async def main() -> None:
         room = Room()
         seat(room, 1, Vote(stage=0, calls=60, failures=failures), DOWN)
-        throttled = replace(DOWN, kind="throttled", code="ThrottlingException", http=429)
+        throttled = replace(THROTTLED, count=90)
 
         found = await status(sources(room))
         seat(room, 1, Vote(stage=0, calls=60, failures=failures), DOWN, throttled)
@@ -188,13 +194,99 @@ def test_a_few_failures_are_told_and_are_no_trouble(*, failures: int, calm: bool
     run(main())
 
 
-def test_a_worker_whose_clock_is_behind_may_say_so() -> None:
+@pytest.mark.parametrize(("count", "calm"), [(1, True), (13, True), (14, False)])
+def test_few_throttles_are_how_the_limit_is_found(*, count: int, calm: bool) -> None:
     async def main() -> None:
         room = Room()
-        seat(room, 1, WELL, DOWN, replace(DOWN, kind="local", code="RequestExpired"))
-        await asyncio.sleep(3000)
+        seat(room, 1, WELL, replace(THROTTLED, count=count))  # of 120 calls a minute, and these
 
-        assert names(await status(sources(room))) == [CauseName.LOCAL_CLOCK]
+        found = await status(sources(room))
+
+        assert (found.calm, found.causes[0].minor) == (calm, calm)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "calm"),
+    [
+        (Vote(stage=0, calls=100, failures=10), True),
+        (Vote(stage=0, calls=100, failures=40), False),
+        (Vote(stage=0), False),  # who did not reach it, and calls no more
+    ],
+)
+def test_an_endpoint_that_is_not_reached_is_judged_by_its_own_votes(
+    endpoint: Vote, *, calm: bool
+) -> None:
+    async def main() -> None:
+        room = Room()
+        seat(room, 1, WELL, UNREACHED)
+        votes = {"sonnet": WELL, ENDPOINT: endpoint}
+        room.breakers.seats[1] = replace(room.breakers.seats[1], votes=votes)
+
+        found = await status(sources(room))
+
+        assert names(found) == [CauseName.UNREACHABLE]
+        assert (found.calm, found.causes[0].minor) == (calm, calm)
+
+    run(main())
+
+
+def test_an_open_circuit_of_an_endpoint_is_never_minor() -> None:
+    async def main() -> None:
+        room = Room()
+        await room.give(Trip(stage=0, why="x", roll=0.5), name=ENDPOINT)
+        seat(room, 1, WELL, UNREACHED)
+
+        (cause,) = (await status(sources(room))).causes
+
+        assert (cause.name, cause.minor) == (CauseName.UNREACHABLE, False)
+
+    run(main())
+
+
+@pytest.mark.parametrize("off_s", [-SKEW_S, SKEW_S])
+def test_clocks_may_be_apart_as_far_as_aws_takes_them(off_s: float) -> None:
+    async def main() -> None:
+        room = Room()
+        seat(room, 1, replace(WELL, failures=60), DOWN)
+        asked = replace(sources(room), at=lambda: wall_clock() + off_s)
+
+        found = await status(asked)
+
+        assert names(found) == [CauseName.SERVICE_ERRORS]
+        assert found.workers == 1
+
+    run(main())
+
+
+def test_workers_that_were_killed_are_no_workers() -> None:
+    async def main() -> None:
+        room = Room()
+        seat(room, 1, WELL)
+        seat(room, 2, Vote(stage=0, calls=20, failures=20, sick=True), DOWN)
+        await asyncio.sleep(GONE_S + 1)
+        waits = holds(replace(EMPTY, visible=5000))
+
+        nobody = await status(sources(room, jobs=waits))
+        seat(room, 3)
+        one = await status(sources(room, jobs=waits))
+
+        assert names(nobody) == [CauseName.NO_WORKER]
+        assert (nobody.workers, nobody.dissents) == (0, ())
+        assert nobody.waiting[0].drains_s is None
+        assert (one.workers, one.causes, one.dissents) == (1, (), ())
+
+    run(main())
+
+
+def test_a_worker_that_says_no_time_is_taken_for_alive() -> None:
+    async def main() -> None:
+        room = Room()
+        room.seat(1, WELL)  # of an earlier version
+        await asyncio.sleep(GONE_S + 1)
+
+        assert (await status(sources(room))).workers == 1
 
     run(main())
 
@@ -358,6 +450,36 @@ def test_what_hangs_is_told_within_the_limit_and_hides_nothing_else() -> None:
         assert found.waiting[0].unknown == "a queue of it could not be asked"
         assert len(found.breakers) == len(NAMES)
         assert not found.calm
+
+    run(main())
+
+
+def test_a_history_is_read_beside_what_hangs() -> None:
+    async def main() -> None:
+        room = Room()
+        opened = await room.give(Trip(stage=0, why="3 of 3: 9 x unavailable Oops", roll=0.5))
+        await room.note(opened)
+        # Every request takes its time, as on a network.
+        room.desk = room.sit(Wire(latency_s=0.1))
+
+        found = await status(sources(room, dead=hangs))
+
+        assert [one.since_at for one in found.troubles] == [EPOCH]
+        assert [one.what for one in found.unread] == ["queue lane dead"]
+        assert names(found) == [CauseName.STORE_DOWN, CauseName.SERVICE_ERRORS]
+
+    run(main())
+
+
+def test_a_history_that_cannot_be_read_is_not_told_as_a_short_one() -> None:
+    async def main() -> None:
+        room = Room(history=Mishap(when="before"))
+        await room.give(Trip(stage=0, why="x", roll=0.5))
+
+        found = await status(sources(room))
+
+        assert [(one.known, one.since_at) for one in found.troubles] == [(False, None)]
+        assert [one.what for one in found.unread] == ["history"]
 
     run(main())
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.runtime.test_circuit import DENIED, DOWN, employed, steady, world_with
 from worker.core.attendance import CALM_S
-from worker.core.fault import Fault, Kind
+from worker.core.fault import OF_JOB, Fault, Kind
 from worker.core.jury import Seat
 from worker.core.target import Target
 from worker.core.verdict import State
@@ -60,13 +60,29 @@ def test_what_opens_no_circuit_is_told_all_the_same(fault: Fault) -> None:
     }
 
 
-def test_after_a_minute_of_calm_nothing_is_told_any_more() -> None:
+@pytest.mark.parametrize("kind", sorted(OF_JOB))
+def test_what_is_about_a_job_is_told_without_the_services_words(kind: Kind) -> None:
+    fault = Fault(kind=kind, code="ValidationException", http=400, message="role Jane Roe is bad")
+    world = world_with()
+    world.model.mood = lambda _: Reply(fault, 0.2)
+
+    seats = lived(world, 30)
+
+    told = {seen for seat in seats for seen in seat.seen if seen.of == "model-a"}
+    assert {seen.code for seen in told} == {"ValidationException"}
+    assert {seen.says for seen in told} == {""}
+    if kind is Kind.REJECTED:  # so many of them are read as another kind
+        assert "misconfigured" in {seen.kind for seen in told}
+
+
+def test_after_a_minute_of_calm_a_seat_tells_only_when_it_was_published() -> None:
     world = world_with()
     world.model.mood = lambda call: Reply(THROTTLE, 0.2) if call.now < 5 else Reply(answer(), 0.2)
 
     seats = lived(world, 100)
 
-    assert {(seat.seen, seat.seen_at) for seat in seats} == {((), 0.0)}
+    assert {seat.seen for seat in seats} == {()}
+    assert all(EPOCH + 80 <= seat.seen_at <= EPOCH + 100 for seat in seats)
 
 
 def test_to_tell_of_faults_costs_no_write() -> None:

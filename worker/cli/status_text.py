@@ -202,7 +202,9 @@ def _circuits(found: Status, *, why: bool) -> str:
 def trouble(one: Trouble, found: Status) -> Iterable[str]:
     """Since when it is not closed, what opened it, and what comes next."""
     now: Standing = next(b for b in found.breakers if b.name == one.name)
-    if one.since_at is None:
+    if not one.known:
+        yield f"{plain(one.name)}: its history could not be read"
+    elif one.since_at is None:
         yield f"{plain(one.name)}: opened longer ago than its newest rows of history go"
     else:
         yield f"{plain(one.name)}: opened {ago(one.since_at, found.at)}: {plain(one.opened_by)}"

@@ -1,6 +1,6 @@
 """Who of the jury is there, as one worker sees it, and whose votes it may count.
 
-Clocks of hosts differ, so nobody says when a vote was cast. A seat's beat grows with
+Clocks of hosts differ, so no juror asks when a vote was cast. A seat's beat grows with
 every publication; whoever looks twice sees on its own clock whether it moved. A seat
 that stands still for long has lapsed. Already before that nobody waits for its vote,
 or the seats of those who were killed would make a quorum that nobody can reach.

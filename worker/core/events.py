@@ -83,7 +83,7 @@ class AttemptMade:
     route: str = ""
     wasted_usd: float = 0.0  # surely
     wasted_most_usd: float = 0.0  # at most, by guess
-    message: str = ""  # the service's, normalised; never text of a job
+    message: str = ""  # the service's, normalised; "" where it is about the job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,11 @@ REACTIONS: Final[Mapping[Kind, Reaction]] = MappingProxyType(
 )
 
 
+# About the job, or about we know not what: such a message may name parts of the request
+# without quotation marks, which `normalised` cannot tell from the sentence.
+OF_JOB: Final = frozenset({Kind.REJECTED, Kind.TOO_LONG, Kind.POOR, Kind.UNKNOWN})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """What went wrong with one call.
@@ -158,6 +163,11 @@ class Fault:
     def reaction(self) -> Reaction:
         """How we react to it."""
         return REACTIONS[self.kind]
+
+    @property
+    def sentence(self) -> str:
+        """The message if all may hear it, else ""."""
+        return "" if self.kind in OF_JOB else self.message
 
 
 def heard(vote: Vote, *, slow: bool, answered: bool) -> tuple[Outcome, Outcome]:

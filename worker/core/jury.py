@@ -89,7 +89,8 @@ class Seat:
         beat: +1 at every publication; a seat whose beat stands still has lapsed.
         votes: By breaker.
         seen: What went wrong at the holder's in the last minute; for people, it decides nothing.
-        seen_at: When that was, seconds since 1970 on the holder's clock; 0 if nothing did.
+        seen_at: When it was published, seconds since 1970 on the holder's clock; 0 if it does
+            not say. For people too: jurors look at beats.
     """
 
     number: int

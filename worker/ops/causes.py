@@ -5,7 +5,8 @@ it; where nothing fits it says `unknown`, with the code. Causes are ordered: wha
 in the way of everything comes first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -122,9 +123,15 @@ ILL: Final = frozenset(
         CauseName.UNREACHABLE,
     }
 )
+MINOR: Final = ILL | {CauseName.THROTTLED}  # pacers look for the limit by finding it
+FEW: Final = 0.1  # of the calls may fail, and all is well
 _ORDER: Final = {name: n for n, name in enumerate(CauseName)}
 NOBODY: Final = ""  # tells of it now: it is what opened a circuit
 REGION_MIN: Final = 2  # with one target in it, nobody can tell a Region from a model
+
+# Which share of the calls that a breaker hears of fails, or is throttled if so many throttles
+# were seen in a minute: 1 where its circuit is not closed, None where nobody calls.
+Share = Callable[[str, int], float | None]
 
 
 def cause_of(seen: Sighting) -> CauseName:
@@ -146,22 +153,40 @@ def cause_of(seen: Sighting) -> CauseName:
 
 
 def causes_of(
-    seen: Iterable[tuple[str, Sighting]], regions: Mapping[str, str]
+    seen: Iterable[tuple[str, Sighting]],
+    regions: Mapping[str, str],
+    share: Share = lambda *_: 1.0,
 ) -> tuple[Cause, ...]:
     """The causes that faults speak for, the most hindering first.
 
     Args:
         seen: Worker, or `NOBODY`, and what it saw.
         regions: The Region of each target that the settings name.
+        share: What becomes of the calls, to tell what is minor.
     """
     groups: dict[CauseName, list[tuple[str, Sighting]]] = {}
     for worker, one in seen:
         groups.setdefault(cause_of(one), []).append((worker, one))
-    found = [_cause(name, group) for name, group in groups.items()]
-    return ordered(_with_regions(found, regions))
+    found: list[Cause] = []
+    ill: set[str] = set()
+    for name, group in groups.items():
+        shares = _shares(name, [one for _, one in group], share)
+        few = all(part is not None and part <= FEW for part in shares.values())
+        found.append(_cause(name, group, minor=name in MINOR and few))
+        if name in ILL:
+            ill |= {one.of for _, one in group if (shares[one.breaker] or 0.0) > FEW}
+    return ordered(_with_regions(found, ill, regions))
 
 
-def _cause(name: CauseName, group: Sequence[tuple[str, Sighting]]) -> Cause:
+def _shares(name: CauseName, seen: Sequence[Sighting], share: Share) -> dict[str, float | None]:
+    """By each breaker that hears of it."""
+    counts: Counter[str] = Counter()
+    for one in seen:
+        counts[one.breaker] += one.count if name is CauseName.THROTTLED else 0
+    return {breaker: share(breaker, throttles) for breaker, throttles in counts.items()}
+
+
+def _cause(name: CauseName, group: Sequence[tuple[str, Sighting]], *, minor: bool) -> Cause:
     _, most = max(group, key=lambda row: row[1].count)
     status = str(most.http) if most.http and str(most.http) != most.code else ""
     timer = f"({most.timer})" if most.timer else ""
@@ -172,6 +197,7 @@ def _cause(name: CauseName, group: Sequence[tuple[str, Sighting]]) -> Cause:
         says=most.says,
         count=sum(one.count for _, one in group),
         workers=len({worker for worker, _ in group} - {NOBODY}),
+        minor=minor,
     )
 
 
@@ -184,10 +210,9 @@ def _named(of: str) -> str:
     return of.removeprefix(STORE)
 
 
-def _with_regions(found: list[Cause], regions: Mapping[str, str]) -> Iterable[Cause]:
+def _with_regions(found: list[Cause], ill: set[str], regions: Mapping[str, str]) -> Iterable[Cause]:
     """The causes, and a Region in which every one of several targets is ill."""
     yield from found
-    ill = {of for one in found if one.name in ILL for of in one.of}
     places: dict[str, set[str]] = {}
     for target, region in regions.items():
         places.setdefault(region, set()).add(target)

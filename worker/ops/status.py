@@ -19,20 +19,19 @@ from worker.core.route import Route
 from worker.core.sightings import Sighting, remembered
 from worker.core.verdict import Mode, State, Transition
 from worker.ops.breakers import Standing, chosen_of, standing
-from worker.ops.causes import ILL, NOBODY, Cause, CauseName, cause_of, causes_of, ordered
+from worker.ops.causes import NOBODY, Cause, CauseName, Share, causes_of, ordered
 from worker.ops.desk import Desk
 from worker.ops.dissents import Dissent, dissents_of
+from worker.ops.votes import living
 from worker.ops.waiting import Lane, Waiting, waiting_of
 from worker.ops.ways import Way, way_of
 from worker.ports import Board, Depth, Unavailable
 
 T = TypeVar("T")
+_Pasts = Mapping[str, Sequence[Transition] | None]
 
 LIMIT_S: Final = 1.2  # for all that is asked; the command's own start takes the rest of 2 s
-STALE_S: Final = 90.0  # what a seat told so long ago, its holder does not see any more
-CLOCKS_S: Final = 86_400.0  # but for those that say themselves that their clock is wrong
 ROWS: Final = 100
-FEW: Final = 0.1  # of the calls may fail, and all is well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +58,16 @@ class Trouble:
     """One circuit that is not calm.
 
     Attributes:
+        known: Whether its history could be read.
         since_at: When it opened, seconds since 1970; None if that is longer ago than the
-            newest rows of its history go.
+            newest rows of its history go, or is not known.
         opened_by: What spoke against it then; "" likewise.
         probe_in_s: When the next probe may go out, if a job waits; None if that is not a
             matter of time.
     """
 
     name: str
+    known: bool
     since_at: float | None
     opened_by: str
     probe_in_s: float | None
@@ -111,22 +112,19 @@ async def status(sources: Sources, *, limit_s: float = LIMIT_S) -> Status:
     loop = asyncio.get_running_loop()
     began = loop.time()
     asking = _Asking(until=began + limit_s)
-    board, seats, depths, _ = await asyncio.gather(
-        asking.for_("breakers", _board(sources.desk)),
+    (board, pasts), seats, depths, _ = await asyncio.gather(
+        _circuits(asking, sources.desk),
         asking.for_("breakers", _seats(sources.desk)),
         _depths(asking, sources.lanes),
         asking.for_("ledger", sources.ledger()),
     )
     at, desk = sources.at(), sources.desk
-    seated = [seat for seat in seats or () if seat.holder]
+    seated = living(seats or (), at)
     standings = _standings(desk, board, None if seats is None else seated)
-    troubles = await _troubles(asking, desk, standings, at)
-    seen = [
-        (seat.holder, one)
-        for seat in seated
-        for one in seat.seen
-        if at - seat.seen_at <= (CLOCKS_S if cause_of(one) is CauseName.LOCAL_CLOCK else STALE_S)
-    ]
+    troubles = tuple(
+        _trouble(one, pasts.get(one.name), at) for one in standings if one.state is not State.CLOSED
+    )
+    seen = [(seat.holder, one) for seat in seated for one in seat.seen]
     seen += _opened(troubles, [one for _, one in seen])
     unread = tuple(asking.unread)
     dissents = dissents_of(standings, seated)
@@ -181,8 +179,20 @@ class _Asking:
             self.unread.append(missing)
 
 
-async def _board(desk: Desk | None) -> Board | None:
-    return None if desk is None else await desk.store.read(consistent=True)
+async def _circuits(asking: _Asking, desk: Desk | None) -> tuple[Board | None, _Pasts]:
+    """The verdicts, and at once the newest history of each circuit that is not closed."""
+    if desk is None:
+        return None, {}
+    board = await asking.for_("breakers", desk.store.read(consistent=True))
+    ill = (
+        []
+        if board is None
+        else [name for name, verdict in board.verdicts.items() if verdict.state is not State.CLOSED]
+    )
+    found = await asyncio.gather(
+        *(asking.for_("history", desk.store.history(name, ROWS)) for name in ill)
+    )
+    return board, dict(zip(ill, found, strict=True))
 
 
 async def _seats(desk: Desk | None) -> list[Seat] | None:
@@ -209,18 +219,6 @@ def _standings(
     return tuple(standing(desk, board, name, seats=seats) for name in names)
 
 
-async def _troubles(
-    asking: _Asking, desk: Desk | None, standings: Sequence[Standing], at: float
-) -> tuple[Trouble, ...]:
-    ill = [one for one in standings if one.state is not State.CLOSED]
-    if desk is None or not ill:
-        return ()
-    histories = await asyncio.gather(
-        *(asking.for_("history", desk.store.history(one.name, ROWS)) for one in ill)
-    )
-    return tuple(_trouble(one, rows or [], at) for one, rows in zip(ill, histories, strict=True))
-
-
 def _opened(troubles: Sequence[Trouble], seen: Sequence[Sighting]) -> list[tuple[str, Sighting]]:
     """What opened those circuits of which nobody tells now, for no job has called of late."""
     told = {name for one in seen for name in (one.of, one.endpoint)}
@@ -232,13 +230,16 @@ def _opened(troubles: Sequence[Trouble], seen: Sequence[Sighting]) -> list[tuple
     ]
 
 
-def _trouble(one: Standing, rows: Sequence[Transition], at: float) -> Trouble:
-    opened = next((row for row in rows if (row.old, row.new) == (State.CLOSED, State.OPEN)), None)
+def _trouble(one: Standing, rows: Sequence[Transition] | None, at: float) -> Trouble:
+    opened = next(
+        (row for row in rows or () if (row.old, row.new) == (State.CLOSED, State.OPEN)), None
+    )
     probe_in_s = None
     if one.state is State.OPEN and one.since_at is not None and one.mode is not Mode.HOLD_OPEN:
         probe_in_s = round(max(0.0, one.since_at + one.rest_s - at), 1)
     return Trouble(
         name=one.name,
+        known=rows is not None,
         since_at=opened.at if opened else None,
         opened_by=opened.why if opened else "",
         probe_in_s=probe_in_s,
@@ -257,8 +258,8 @@ def _causes(
 ) -> tuple[Cause, ...]:
     regions = {target.name: target.region for route in routes for target in route.targets}
     lone = {one.worker for one in dissents if one.sees == "sick"}
-    told = causes_of([row for row in seen if row[0] not in lone], regions)
-    found = [replace(one, minor=_is_minor(one, standings)) for one in told]
+    told = [row for row in seen if row[0] not in lone]
+    found = [*causes_of(told, regions, _share_of(standings))]
     for why in dict.fromkeys(one.why for one in unread):
         of = tuple(one.what for one in unread if one.why == why)
         found.append(Cause(name=CauseName.STORE_DOWN, of=of, code=why))
@@ -272,13 +273,18 @@ def _causes(
     return ordered(found)
 
 
-def _is_minor(cause: Cause, standings: Sequence[Standing]) -> bool:
-    """Whether few of the calls fail, and every circuit that it is about is closed."""
-    own = [one for one in standings if one.name in cause.of]
-    calls = sum(one.jury.calls for one in own if one.jury)
-    failures = sum(one.jury.failures for one in own if one.jury)
-    calm = bool(own) and all(one.state is State.CLOSED for one in own)
-    return cause.name in ILL and calm and failures <= FEW * calls and calls > 0
+def _share_of(standings: Sequence[Standing]) -> Share:
+    known = {one.name: one for one in standings}
+
+    def share(breaker: str, throttles: int) -> float | None:
+        one = known.get(breaker)
+        if one is None or one.jury is None or one.state is not State.CLOSED:
+            return 1.0
+        if throttles:  # a window leaves them out
+            return throttles / (throttles + one.jury.calls * 60 / one.jury.window_s)
+        return one.jury.failures / one.jury.calls if one.jury.calls else None
+
+    return share
 
 
 def _out(seen: Sequence[tuple[str, Sighting]], seats: Sequence[Seat]) -> frozenset[str]:

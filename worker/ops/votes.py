@@ -1,18 +1,24 @@
 """What the jury says of one breaker, counted as a juror counts it.
 
-Seats say nothing of the time, so whose worker is gone can only be told by looking
-twice: a calm juror publishes every 18 s at the latest. How old a vote is cannot be
-told at all from here; a juror passes over failures that are no longer fresh.
+A seat says when it was published, by its holder's clock: one that is long past is
+passed over, for its worker is gone. Whoever is gone of late can only be told by looking
+twice: a calm juror publishes every 18 s at the latest. A juror looks at no clock, and
+passes over failures that are no longer fresh.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from worker.core.attendance import LAPSE_S
 from worker.core.jury import Seat, Vote, fleet_size, tally
 from worker.core.policy import BreakerPolicy
 from worker.core.verdict import State, Verdict
 from worker.ops.desk import Desk, asked
+
+SKEW_S: Final = 300.0  # AWS takes no request of whose clock is further off
+GONE_S: Final = LAPSE_S + SKEW_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +27,7 @@ class Jury:
 
     Attributes:
         seats: Seats that somebody holds, or held before it went.
-        sure: Whether those of workers that are gone are left out.
+        sure: Whether those of workers that went of late are left out too.
         workers: About how many workers there are.
         voters: Votes for the verdict's own stage: `bad`, `good` and `abstain` (who made no
             calls) together.
@@ -50,18 +56,30 @@ async def jurors(desk: Desk, look_s: float = 0.0) -> list[Seat]:
     Raises:
         Unavailable: The store could not be asked.
     """
-    seats = await _held(desk)
+    seats = await asked(desk.store.seats())
     if look_s <= 0:
-        return seats
+        return living(seats, desk.at())
     before = {(seat.number, seat.holder, seat.beat) for seat in seats}
     await asyncio.sleep(look_s)
-    seats = await _held(desk)
-    return [seat for seat in seats if (seat.number, seat.holder, seat.beat) not in before]
+    return [
+        seat
+        for seat in await asked(desk.store.seats())
+        if seat.holder and (seat.number, seat.holder, seat.beat) not in before
+    ]
 
 
-async def _held(desk: Desk) -> list[Seat]:
-    """Seats that nobody has given back."""
-    return [seat for seat in await asked(desk.store.seats()) if seat.holder]
+def living(seats: Iterable[Seat], at: float) -> list[Seat]:
+    """Seats that somebody holds, and published about now or does not say when.
+
+    Args:
+        seats: All of them.
+        at: The wall clock, seconds since 1970.
+    """
+    return [
+        seat
+        for seat in seats
+        if seat.holder and (not seat.seen_at or abs(at - seat.seen_at) <= GONE_S)
+    ]
 
 
 def votes_of(verdict: Verdict, seats: Sequence[Seat], policy: BreakerPolicy, *, sure: bool) -> Jury:

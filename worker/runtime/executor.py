@@ -257,6 +257,7 @@ class Executor:
         started = loop.time()
         said = heard(Vote.IGNORE, slow=False, answered=False)  # unless we hear better
         retry_after_s: float | None = None
+        sentence = ""
         try:
             outcome = await self._house.model.call(
                 target,
@@ -268,6 +269,8 @@ class Executor:
             now = loop.time()
             slow = now - started > target.slow_s
             if isinstance(outcome, Fault):
+                # In that light a rejection may be read as another kind: its words stay the job's.
+                sentence = outcome.sentence
                 outcome = self._in_the_light_of_others(trip, target, outcome, now)
                 said = heard(outcome.reaction.vote, slow=slow, answered=outcome.http is not None)
                 retry_after_s = outcome.retry_after_s
@@ -301,7 +304,7 @@ class Executor:
                 route=trip.record.route,
                 wasted_usd=round(waste.sure_usd, 9),
                 wasted_most_usd=round(waste.most_usd, 9),
-                message=row.message,
+                message=sentence,
             )
         )
         return outcome if isinstance(outcome, Answer) else None

@@ -181,15 +181,14 @@ class Juror:
         return seconds * (1 - SPREAD + 2 * SPREAD * self._roll())
 
     def _taken(self, number: int, beat: int, now: float) -> Seat:
-        seen = self._seen(now)
         return Seat(
             number=number,
             holder=self._worker,
             lot=self._lot,
             beat=beat,
             votes=self._votes(now),
-            seen=seen,
-            seen_at=round(self._at(), 1) if seen else 0.0,
+            seen=self._seen(now),
+            seen_at=round(self._at(), 1),
         )
 
     def _votes(self, now: float) -> dict[str, Vote]:
