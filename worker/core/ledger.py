@@ -214,7 +214,9 @@ def claim(old: Record | None, ask: Claim, at: float, *, skew_s: float) -> Record
         return old  # our own write, whose answer was lost
     if old.state is State.DEAD and not ask.own_doorbell and ask.doorbell not in old.doorbells:
         if ask.redrive not in (0, old.generation + 1):
-            return Finished(old)  # that redrive had its run: this is its second message
+            # That redrive had its run. This is its second message, or another one's edit.
+            other = old.digest and ask.digest != old.digest
+            return Conflict(old) if other else Finished(old)
         return _claimed(_redriven(old, ask), ask, at)
     if old.digest and ask.digest != old.digest:
         return Conflict(old)
