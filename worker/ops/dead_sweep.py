@@ -33,12 +33,14 @@ class Found:
     Attributes:
         job: Its job: what a worker wrote on it, else what its body says, else its MessageId.
         generation: The life that its story tells of; None where no worker wrote one.
+        digest: What its body asks for, hashed; "" if it cannot be read.
     """
 
     queue: Queue
     delivery: Delivery
     job: str
     generation: int | None
+    digest: str
 
 
 class Sweep:
@@ -115,8 +117,8 @@ class Sweep:
         job = delivery.job
         if (of := upgraded(job)) is not None and not delivery.doorbell:
             job = of  # only a worker's doorbell names an upgrade
+        parsed = parse(delivery.body, self._limits)
         if not job:
-            parsed = parse(delivery.body, self._limits)
             job = (parsed.id if isinstance(parsed, Job) else None) or delivery.message_id
         story = delivery.attributes.get("iw-dead", "")
         return Found(
@@ -124,6 +126,7 @@ class Sweep:
             delivery=delivery,
             job=job,
             generation=told_generation(story) if story else None,
+            digest=parsed.digest if isinstance(parsed, Job) else "",
         )
 
 
