@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from worker.ops.dead_discard import discard
 from worker.ops.dead_edit import edit
 from worker.ops.dead_import import adopt
 from worker.ops.dead_redrive import Pace, redrive
-from worker.ports import Delivery
+from worker.ports import Delivery, Fate
 from worker.sim.clock import wall_clock
 from worker.sim.memory import Mishap
 
@@ -396,5 +397,69 @@ def test_a_stranger_beside_a_dead_job_is_a_job_of_its_own_and_stays_one() -> Non
         assert len(room.dead.peek()) == 2
         assert (await discard(room.desk, only(stranger), **WHO)).gone == 1
         assert room.left() == ["x"]
+
+    run(main())
+
+
+# --- leases ----------------------------------------------------------------------------
+
+
+def test_a_canary_of_many_short_stages_keeps_its_messages_in_hand() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        for n in range(10):
+            await room.die(f"job-{n}")
+
+        async def worker() -> None:
+            while True:
+                await asyncio.sleep(50)  # each stage is shorter than what is worth a renewal
+                await room.work()
+
+        works = asyncio.create_task(worker())
+        under_way = asyncio.create_task(
+            redrive(room.desk, ALL, Pace(rate=20.0, stages=(1,) * 10), **WHO)
+        )
+        await asyncio.sleep(320)
+        other = await discard(room.sit(), ALL, **WHO)
+        told = await under_way
+        works.cancel()
+
+        assert (other.gone, told.sent, told.answered) == (0, 10, 10)
+
+    run(main())
+
+
+def test_a_message_that_could_not_be_kept_in_hand_is_not_sent() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        for n in range(3):
+            await room.die(f"job-{n}")
+        queue = room.dead.seen_by()
+
+        async def taken_over() -> None:
+            await asyncio.sleep(310)
+            await queue.receive(10, wait_s=0.0, lease_s=900.0)
+            await room.work()
+
+        lane = room.desk.lanes[0]
+
+        class Deaf:
+            """A queue that renews no lease."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(lane.dead, name)
+
+            async def extend(self, leases: Sequence[tuple[str, float]]) -> list[Fate]:
+                return ["gone" for _ in leases]
+
+        desk = replace(room.desk, lanes=(replace(lane, dead=Deaf()),))
+        over = asyncio.create_task(taken_over())
+        pace = Pace(rate=500.0, stages=(1,), stage_s=900.0)
+        told = await redrive(desk, ALL, pace, **WHO)
+        await over
+
+        assert (told.sent, told.answered) == (1, 1)
+        assert told.kept == {"held for too long: others may have them in hand": 2}
+        assert len(room.left()) == 2
 
     run(main())

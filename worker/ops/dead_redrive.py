@@ -26,7 +26,7 @@ RATE_MIN: Final = 0.1
 RATE_MAX: Final = 500.0
 LOOK_S: Final = 2.0  # between two looks at the circuit
 POLL_S: Final = 1.0  # between two looks at a stage's jobs
-RENEW_S: Final = 60.0
+LAPSED: Final = "held for too long: others may have them in hand"
 MISSING_SHOWN: Final = 20
 
 Progress = Callable[[str], None]
@@ -232,6 +232,10 @@ class _Run:
             self._kept[why] += 1
             return
         await self._wait_for_turn()
+        await sweep.keep(batch)
+        if not sweep.holds(copy):
+            self._kept[LAPSED] += 1
+            return
         await send_back(self._desk, copy, record, copy.delivery.body)
         self._sent[copy.job] = record.generation
         self._watch(copy, record)
@@ -281,7 +285,7 @@ class _Run:
         if not self._stages or not self._stage:
             return
         loop = asyncio.get_running_loop()
-        began = renewed = loop.time()
+        began = loop.time()
         waiting, answered, died = set(self._stage), 0, 0
         self._tell(f"stage of {len(waiting)}: sent, waiting for their answers")
         while True:
@@ -299,9 +303,7 @@ class _Run:
                 msg = f"{len(waiting)} jobs of the stage had not ended in {self._pace.stage_s:g} s"
                 raise _Stopped(msg)
             await asyncio.sleep(POLL_S)
-            if loop.time() - renewed > RENEW_S:
-                renewed = loop.time()
-                await sweep.renew(batch)
+            await sweep.keep(batch)
         self._answered, self._died = self._answered + answered, self._died + died
         if died > self._pace.stop_share * len(self._stage):
             msg = f"{died} of the stage's {len(self._stage)} jobs died again"
