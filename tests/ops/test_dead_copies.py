@@ -14,7 +14,7 @@ from tests.ops.room import run
 from worker.core.dead import Pick
 from worker.core.envelope import parse
 from worker.core.job import Job, Limits
-from worker.core.ledger import Claim, Ending, Record, State
+from worker.core.ledger import Claim, Ending, Record, Refusal, State
 from worker.ops.dead_discard import discard
 from worker.ops.dead_edit import edit
 from worker.ops.dead_import import adopt
@@ -336,28 +336,54 @@ def test_an_import_leaves_a_life_under_way_alone_even_by_another_message() -> No
     run(main())
 
 
+class Late:
+    """A ledger whose job x is claimed and ended by a worker between a load and a claim."""
+
+    def __init__(self, room: DeadRoom, state: State, body: bytes) -> None:
+        self._room, self._state, self._body = room, state, body
+        self._ledger = room.desk.ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def claim(self, ask: Claim) -> Record | Refusal:
+        if "x" not in self._room.ledger.records:
+            doorbell = replace(self._room.dead.peek()[0], message_id="rang", body=self._body)
+            held = await claimed(self._room, doorbell, "x")
+            await ended(self._room, held, self._state)
+        return await self._ledger.claim(ask)
+
+
 def test_a_job_that_a_worker_took_since_import_looked_is_given_back() -> None:
     async def main() -> None:
         room = DeadRoom()
         room.dead.put(body_of("x"))
-        ledger = room.desk.ledger
 
-        class Late:
-            """A ledger whose job is claimed and parked between a load and a claim."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(ledger, name)
-
-            async def claim(self, ask: Claim) -> Any:
-                await ended(
-                    room, await claimed(room, room.dead.peek()[0], "x"), State.PARKED, told=False
-                )
-                return await ledger.claim(ask)
-
-        told = await adopt(replace(room.desk, ledger=Late()), **WHO)
+        late = Late(room, State.PARKED, body_of("x"))
+        told = await adopt(replace(room.desk, ledger=late), **WHO)
 
         record = room.ledger.records["x"]
         assert (told.alive, record.state, record.attempts) == (1, State.INTERRUPTED, 1)
+        assert len(room.dead.peek()) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("asked", "adopted"), [("Why?", {}), ("another", {"id_conflict": 1})], ids=["same", "other"]
+)
+def test_a_job_that_died_since_import_looked_is_not_woken(
+    asked: str, adopted: dict[str, int]
+) -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        room.dead.put(body_of("x", prompt=asked))
+
+        late = Late(room, State.DEAD, body_of("x"))
+        told = await adopt(replace(room.desk, ledger=late), **WHO)
+
+        record = room.ledger.records["x"]
+        assert (record.state, record.generation, told.adopted) == (State.DEAD, 0, adopted)
         assert len(room.dead.peek()) == 1
 
     run(main())

@@ -159,6 +159,7 @@ class Claim:
     `own_doorbell` says that the message is one that a worker sent (a parked
     doorbell), and so never a redrive. `redrive` is the generation that a redrive by an
     operator asks for, 0 for any other message: of two that ask for the same one, one runs.
+    Below 0 it wakes no dead job.
     """
 
     job: str

@@ -232,7 +232,6 @@ class _Run:
             self._kept[why] += 1
             return
         await self._wait_for_turn()
-        await sweep.keep(batch)
         if not sweep.holds(copy):
             self._kept[LAPSED] += 1
             return
