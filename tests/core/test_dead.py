@@ -136,18 +136,42 @@ def test_a_reason_that_nobody_foresaw_asks_for_care() -> None:
         (None, 0, Copy.FOREIGN),
         (DEAD, 1, Copy.LETTER),
         (DEAD, None, Copy.LETTER),
-        (DEAD, 0, Copy.OUTDATED),
-        (replace(DEAD, state=State.ANSWERED), 0, Copy.OUTDATED),
-        (replace(DEAD, state=State.RUNNING), 0, Copy.OUTDATED),
+        (DEAD, 2, Copy.FOREIGN),
+        (DEAD, 0, Copy.FOREIGN),
+        (replace(DEAD, told=True), 0, Copy.OUTDATED),
+        (replace(DEAD, state=State.ANSWERED, told=True), 0, Copy.OUTDATED),
+        (replace(DEAD, state=State.ANSWERED), 0, Copy.FOREIGN),
+        (replace(DEAD, state=State.RUNNING), 0, Copy.FOREIGN),
+        (replace(DEAD, state=State.PARKED, told=True), 0, Copy.FOREIGN),
         (replace(DEAD, state=State.ANSWERED), None, Copy.FOREIGN),
         (replace(DEAD, state=State.PARKED), None, Copy.FOREIGN),
         (replace(DEAD, state=State.RUNNING), 1, Copy.FOREIGN),
     ],
 )
-def test_a_message_is_outdated_only_if_a_later_life_has_begun(
+def test_a_message_is_outdated_only_if_a_later_life_has_ended_and_was_told(
     record: Record | None, generation: int | None, is_: Copy
 ) -> None:
-    assert copy_of(record, generation) is is_
+    assert copy_of(record, generation=generation, message="m", digest="") is is_
+
+
+@pytest.mark.parametrize(
+    ("generation", "message", "digest", "is_"),
+    [
+        (None, "stranger", "asks-this", Copy.LETTER),
+        (None, "stranger", "asks-that", Copy.FOREIGN),
+        (None, "rang", "asks-that", Copy.FOREIGN),
+        (0, "rang", "asks-this", Copy.LETTER),  # AWS's redrive kept the story of its last life
+        (0, "rang", "asks-that", Copy.FOREIGN),
+        (0, "stranger", "asks-this", Copy.OUTDATED),
+        (1, "stranger", "set-aside", Copy.LETTER),
+    ],
+)
+def test_a_message_without_a_story_of_this_death_is_told_by_what_it_asks_for(
+    generation: int | None, message: str, digest: str, is_: Copy
+) -> None:
+    record = replace(DEAD, told=True, doorbells=frozenset({"rang"}), digest="asks-this")
+
+    assert copy_of(record, generation=generation, message=message, digest=digest) is is_
 
 
 @pytest.mark.parametrize("story", ["", "{", "[1]", "null", "{}", '{"generation":true}'])

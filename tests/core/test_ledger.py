@@ -206,9 +206,11 @@ def test_a_redrive_that_asks_for_the_next_life_gets_it() -> None:
 @pytest.mark.parametrize("redrive", [1, 2, 4])
 def test_a_redrive_that_asks_for_another_life_than_the_next_had_its_run(redrive: int) -> None:
     dead = record(State.DEAD, generation=2)
-    ask = asking(nonce="n2", doorbell="m2", digest="edited", redrive=redrive)
+    ask = asking(nonce="n2", doorbell="m2", redrive=redrive)
+    edited = replace(ask, digest="edited")
 
     assert claim(dead, ask, 9000.0, skew_s=SKEW_S) == Finished(dead)
+    assert claim(dead, edited, 9000.0, skew_s=SKEW_S) == Conflict(dead), "it had no run"
 
 
 def test_of_two_redrives_that_ask_for_the_same_life_one_runs() -> None:

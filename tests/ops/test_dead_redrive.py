@@ -228,7 +228,8 @@ def test_what_would_surely_die_again_is_kept_and_told_why() -> None:
         await room.die("m-other", orjson.dumps(bodies["good"]), reason="id_conflict")
 
         told = await redriven(room)
-        forced = await redriven(room, Pick(reason="id_conflict"), Pace(force=True))
+        conflict = await redriven(room, Pick(reason="id_conflict"), Pace(force=True))
+        forced = await redriven(room, Pick(jobs=frozenset({"lost"})), Pace(force=True))
 
         assert told.sent == 1
         assert told.kept == {
@@ -239,6 +240,7 @@ def test_what_would_surely_die_again_is_kept_and_told_why() -> None:
             "would die again: id_conflict": 1,
         }
         assert not told.whole
+        assert conflict.sent == 0, "it would run as another job, or not at all"
         assert forced.sent == 1
 
     run(main())

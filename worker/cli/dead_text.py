@@ -221,7 +221,8 @@ def imported(told: Imported) -> str:
         **{f"{would}adopted: {reason}": count for reason, count in told.adopted.items()},
         f"{would}deleted, for their jobs have an answer": told.finished,
         f"{would}deleted, for their jobs were redriven": told.outdated,
-        "left, for a worker has them in hand": told.alive,
+        f"{would}sent to a worker, for nobody was told their job's answer": told.untold,
+        "left, for a life of their job may need them": told.alive,
     }
     lines = [f"{_count(told.seen, 'message')} in the dead-letter queues."]
     lines += [f"    {count} {what}" for what, count in rows.items() if count]

@@ -223,24 +223,31 @@ class Copy(StrEnum):
     """What a message of the dead-letter queue is, by the record of its job."""
 
     LETTER = "letter"  # of the death that is recorded
-    OUTDATED = "outdated"  # of an earlier life: its redrive has begun
-    FOREIGN = "foreign"  # no worker's letter: `import` adopts it
+    OUTDATED = "outdated"  # of an earlier life, and the present one has ended and was told
+    FOREIGN = "foreign"  # anything else: it stays, or `import` adopts it
 
 
-def copy_of(record: Record | None, generation: int | None) -> Copy:
+def copy_of(record: Record | None, *, generation: int | None, message: str, digest: str) -> Copy:
     """What a message of the dead-letter queue is.
+
+    A story is no proof of an earlier life: AWS's redrive keeps it, and SQS moves such a
+    message back when nobody could end its job. The record knows it by its MessageId.
 
     Args:
         record: Of its job, None if there is none.
         generation: The life that the letter tells of; None if it tells none.
+        message: Its MessageId.
+        digest: What its body asks for, "" if nobody can read that.
     """
     if record is None:
         return Copy.FOREIGN
-    if generation is not None and generation < record.generation:
-        return Copy.OUTDATED
+    rang = message in record.doorbells
     if record.state is State.DEAD:
-        return Copy.LETTER
-    return Copy.FOREIGN
+        alike = record.digest in ("", digest)
+        if generation == record.generation or (alike and (rang or generation is None)):
+            return Copy.LETTER
+    earlier = generation is not None and generation < record.generation and not rang
+    return Copy.OUTDATED if earlier and record.state.final and record.told else Copy.FOREIGN
 
 
 def told_generation(story: str) -> int | None:

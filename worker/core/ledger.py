@@ -159,6 +159,7 @@ class Claim:
     `own_doorbell` says that the message is one that a worker sent (a parked
     doorbell), and so never a redrive. `redrive` is the generation that a redrive by an
     operator asks for, 0 for any other message: of two that ask for the same one, one runs.
+    Below 0 it wakes no dead job.
     """
 
     job: str
@@ -214,7 +215,9 @@ def claim(old: Record | None, ask: Claim, at: float, *, skew_s: float) -> Record
         return old  # our own write, whose answer was lost
     if old.state is State.DEAD and not ask.own_doorbell and ask.doorbell not in old.doorbells:
         if ask.redrive not in (0, old.generation + 1):
-            return Finished(old)  # that redrive had its run: this is its second message
+            # That redrive had its run. This is its second message, or another one's edit.
+            other = old.digest and ask.digest != old.digest
+            return Conflict(old) if other else Finished(old)
         return _claimed(_redriven(old, ask), ask, at)
     if old.digest and ask.digest != old.digest:
         return Conflict(old)

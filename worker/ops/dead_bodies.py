@@ -3,7 +3,7 @@
 A body is somebody's text, so nothing shows one by itself.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import Any, Final
@@ -86,9 +86,7 @@ async def export(
         for queue in desk.dead_queues():
             async with sweeping(queue, desk.limits) as sweep:
                 while batch := await sweep.take():
-                    records = await records_of(desk, (copy.job for copy in batch))
-                    for copy in batch:
-                        record = records.get(copy.job)
+                    for copy, record in await with_records(desk, batch):
                         if copy.job in letters and is_letter(copy, record):
                             text = copy.delivery.body.decode(errors="replace")
                             yield {**_exported(letters.pop(copy.job), record), "body": text}
@@ -115,7 +113,33 @@ def _exported(letter: Letter, record: Record | None) -> Mapping[str, Any]:
 
 def is_letter(copy: Found, record: Record | None) -> bool:
     """Whether a message is the letter of the death that its record tells of."""
-    return copy_of(record, copy.generation) is Copy.LETTER
+    return kind_of(copy, record) is Copy.LETTER
+
+
+def kind_of(copy: Found, record: Record | None) -> Copy:
+    """What a message is, by the record of its job."""
+    return copy_of(
+        record,
+        generation=copy.generation,
+        message=copy.delivery.message_id,
+        digest=copy.digest,
+    )
+
+
+async def with_records(desk: DeadDesk, batch: Sequence[Found]) -> list[tuple[Found, Record | None]]:
+    """Messages with the records of their jobs, as they are now.
+
+    A message that was adopted under its MessageId is that job's, whatever its body says.
+
+    Raises:
+        Unavailable: The ledger could not be asked.
+    """
+    ids = [copy.delivery.message_id for copy in batch]
+    records = await records_of(desk, [*(copy.job for copy in batch), *ids])
+    return [
+        (replace(copy, job=own), records[own]) if own in records else (copy, records.get(copy.job))
+        for copy, own in zip(batch, ids, strict=True)
+    ]
 
 
 async def dead_record(desk: DeadDesk, job: str) -> Record:
@@ -134,8 +158,12 @@ async def dead_record(desk: DeadDesk, job: str) -> Record:
 
 
 @asynccontextmanager
-async def holding(desk: DeadDesk, record: Record) -> AsyncIterator[tuple[Sweep, Found] | None]:
-    """The message of a dead job, held until the end; None if it is not in reach.
+async def holding(
+    desk: DeadDesk, record: Record
+) -> AsyncIterator[tuple[Sweep, Found, Record] | None]:
+    """The message of a dead job, held until the end, and its record as it is now.
+
+    None if no letter of its present death is in reach.
 
     Raises:
         Unavailable: A queue could not be asked.
@@ -143,8 +171,8 @@ async def holding(desk: DeadDesk, record: Record) -> AsyncIterator[tuple[Sweep, 
     for queue in desk.dead_queues():
         async with sweeping(queue, desk.limits) as sweep:
             while batch := await sweep.take():
-                for copy in batch:
-                    if copy.job == record.job and is_letter(copy, record):
-                        yield sweep, copy
+                for copy, now in await with_records(desk, batch):
+                    if copy.job == record.job and now is not None and is_letter(copy, now):
+                        yield sweep, copy, now
                         return
     yield None

@@ -1,15 +1,16 @@
 """Throwing dead letters away: the message is deleted, then the letter leaves the list.
 
-In this order, so that whoever dies between the two leaves a letter on the list, which
-the same command takes off. The record stays in the ledger until its time to live ends,
-and says to whoever asks that the job has failed.
+In this order, so that whoever dies between the two leaves a letter on the list. It has no
+message any more, so `--unfound` takes it off, or its age does. The record stays in the ledger
+until its time to live ends, and says to whoever asks that the job has failed.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-from worker.core.dead import Copy, Letter, Pick, copy_of
-from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of, words_of
+from worker.core.dead import Copy, Letter, Pick
+from worker.ops.dead_bodies import kind_of, with_records
+from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, words_of
 from worker.ops.dead_redrive import MISSING_SHOWN
 from worker.ops.dead_sweep import sweeping
 from worker.ports import Queue, Unavailable
@@ -95,10 +96,9 @@ async def discard(
 async def _swept(desk: DeadDesk, queue: Queue, letters: dict[str, Letter], gone: set[str]) -> None:
     async with sweeping(queue, desk.limits) as sweep:
         while batch := await sweep.take():
-            records = await records_of(desk, (copy.job for copy in batch))
-            for copy in batch:
-                record, letter = records.get(copy.job), letters.get(copy.job)
-                match copy_of(record, copy.generation):
+            for copy, record in await with_records(desk, batch):
+                letter = letters.get(copy.job)
+                match kind_of(copy, record):
                     case Copy.OUTDATED:
                         await sweep.delete([copy])
                     case Copy.LETTER if letter is not None and record is not None:

@@ -17,7 +17,7 @@ from worker.core.ledger import Record
 from worker.core.strict_json import Malformed, loads
 from worker.ops.dead_bodies import dead_record, holding
 from worker.ops.dead_desk import DeadDesk, row_of, shut_routes
-from worker.ops.dead_send import send_back, would_die
+from worker.ops.dead_send import MOVED_ON, send_back, taken, would_die
 from worker.ops.desk import Misused
 
 ROW_BYTES_MAX: Final = 300_000  # DynamoDB's limit is 400 KB for the whole item
@@ -77,12 +77,14 @@ async def edit(
     async with holding(desk, record) as held:
         if held is None:
             return Edited(job=job, sent=False, wrong="its message is not in reach", dry=dry)
-        sweep, copy = held
+        sweep, copy, now = held
+        if now.fence != record.fence:
+            return Edited(job=job, sent=False, wrong=MOVED_ON, dry=dry)
         old = copy.delivery.body
         new = changed(old if body is None else body, put, drop)
         told = Edited(job=job, sent=False, changed=_differs(old, new), dry=dry)
         barred = f"route {record.route}: {shut[record.route]}" if record.route in shut else ""
-        wrong = _wrong(desk, record, old, new) or barred
+        wrong = _wrong(desk, record, old, new) or await taken(desk, record, new) or barred
         if wrong or dry:
             return replace(told, wrong=wrong)
         row = replace(row, what=f"changed {', '.join(told.changed) or 'nothing'}")

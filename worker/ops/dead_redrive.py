@@ -3,8 +3,8 @@
 For each letter, in this order: the body is sent to its jobs queue with the generation it
 asks for (`iw-redrive`), the copy in the dead-letter queue is deleted, the letter leaves
 the list. Whoever dies between two steps leaves a copy that tells of an earlier life as
-soon as the new one has begun, and the next sweep deletes it. Two messages that ask for
-the same generation are one run: the ledger refuses the second.
+soon as the new one has begun, and a sweep deletes it when that one has ended and was told.
+Two messages that ask for the same generation are one run: the ledger refuses the second.
 """
 
 import asyncio
@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from worker.core.dead import Copy, Letter, Pick, copy_of
-from worker.core.envelope import parse
-from worker.core.job import Job
+from worker.core.dead import Copy, Letter, Pick
 from worker.core.ledger import Record, State
+from worker.ops.dead_bodies import kind_of, with_records
 from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of, shut_routes, words_of
-from worker.ops.dead_send import send_back, would_die
+from worker.ops.dead_send import MOVED_ON, own_id, send_back, taken, would_die
 from worker.ops.dead_sweep import Found, Sweep, sweeping
 from worker.ops.desk import Misused
 from worker.ports import Unavailable
@@ -27,8 +26,7 @@ RATE_MIN: Final = 0.1
 RATE_MAX: Final = 500.0
 LOOK_S: Final = 2.0  # between two looks at the circuit
 POLL_S: Final = 1.0  # between two looks at a stage's jobs
-RENEW_S: Final = 60.0
-MOVED_ON: Final = "redriven by somebody else meanwhile"
+LAPSED: Final = "held for too long: others may have them in hand"
 MISSING_SHOWN: Final = 20
 
 Progress = Callable[[str], None]
@@ -166,14 +164,14 @@ class _Run:
         self._wanted = wanted
         self._tell = tell
         self._met: set[str] = set()
-        self._sent: set[str] = set()
+        self._sent: dict[str, int] = {}  # jobs, and the life whose letter was sent
         self._kept: Counter[str] = Counter()
         self._outdated = self._left = self._answered = self._died = 0
         self._stopped = ""
         self._due = self._looked = asyncio.get_running_loop().time()
         self._shut: dict[str, str] = {}
         self._stages = list(pace.stages)
-        self._stage: dict[str, int] = {}  # jobs, and the generation that each asks for
+        self._stage: dict[str, int] = {}  # jobs, and the life that each asks for
 
     async def through(self) -> None:
         """Sweep every dead-letter queue once, or until something speaks against it."""
@@ -205,15 +203,16 @@ class _Run:
         )
 
     async def _batch(self, sweep: Sweep, batch: list[Found]) -> None:
-        records = await records_of(self._desk, (copy.job for copy in batch))
-        for n, copy in enumerate(batch):
-            record = records.get(copy.job)
-            match copy_of(record, copy.generation):
+        for n, (copy, record) in enumerate(await with_records(self._desk, batch)):
+            match kind_of(copy, record):
                 case Copy.OUTDATED:
                     self._outdated += await sweep.delete([copy])
                     self._meet_if_moved_on(copy.job, record)
                 case Copy.LETTER if copy.job in self._sent:
-                    self._left += 1 - await sweep.delete([copy])  # a second copy of one letter
+                    # Only a second copy of that very letter: a job that has died again
+                    # meanwhile has a letter of its own, and no other message.
+                    if copy.generation == self._sent[copy.job]:
+                        self._left += 1 - await sweep.delete([copy])
                 case Copy.LETTER if copy.job in self._wanted:
                     assert record is not None, "a letter has its record"
                     self._met.add(copy.job)
@@ -233,8 +232,11 @@ class _Run:
             self._kept[why] += 1
             return
         await self._wait_for_turn()
+        if not sweep.holds(copy):
+            self._kept[LAPSED] += 1
+            return
         await send_back(self._desk, copy, record, copy.delivery.body)
-        self._sent.add(copy.job)
+        self._sent[copy.job] = record.generation
         self._watch(copy, record)
         self._left += 1 - await sweep.delete([copy])
         await self._desk.index.dismiss(self._wanted[copy.job])
@@ -245,14 +247,15 @@ class _Run:
 
     def _watch(self, copy: Found, record: Record) -> None:
         """A message that nobody could read died under its MessageId, and runs under its own id."""
-        job = parse(copy.delivery.body, self._desk.limits)
-        own = job.id if isinstance(job, Job) and job.id is not None else copy.job
+        own = own_id(self._desk, record, copy.delivery.body)
         self._stage[own] = record.generation + 1 if own == copy.job else 0
 
     async def _against(self, copy: Found, record: Record) -> str | None:
         """What speaks against sending this letter now, None if nothing does."""
         if record.fence != self._wanted[copy.job].fence:
             return MOVED_ON
+        if (conflict := await taken(self._desk, record, copy.delivery.body)) is not None:
+            return conflict
         if self._pace.force:
             return None
         await self._look_at_circuits()
@@ -281,7 +284,7 @@ class _Run:
         if not self._stages or not self._stage:
             return
         loop = asyncio.get_running_loop()
-        began = renewed = loop.time()
+        began = loop.time()
         waiting, answered, died = set(self._stage), 0, 0
         self._tell(f"stage of {len(waiting)}: sent, waiting for their answers")
         while True:
@@ -299,9 +302,7 @@ class _Run:
                 msg = f"{len(waiting)} jobs of the stage had not ended in {self._pace.stage_s:g} s"
                 raise _Stopped(msg)
             await asyncio.sleep(POLL_S)
-            if loop.time() - renewed > RENEW_S:
-                renewed = loop.time()
-                await sweep.renew(batch)
+            await sweep.keep(batch)
         self._answered, self._died = self._answered + answered, self._died + died
         if died > self._pace.stop_share * len(self._stage):
             msg = f"{died} of the stage's {len(self._stage)} jobs died again"

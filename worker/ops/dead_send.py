@@ -1,5 +1,7 @@
 """One dead letter goes back to its jobs queue, if it has a chance there."""
 
+from typing import Final
+
 from worker.core.envelope import parse
 from worker.core.job import Job
 from worker.core.ledger import Record
@@ -7,18 +9,43 @@ from worker.ops.dead_desk import DeadDesk
 from worker.ops.dead_sweep import Found
 from worker.ports import Outgoing
 
+MOVED_ON: Final = "redriven by somebody else meanwhile"
+
 
 async def send_back(desk: DeadDesk, copy: Found, record: Record, body: bytes) -> None:
     """Send a body to the jobs queue of its letter, for the next generation of its job.
 
-    When the job was first sent is left out: its time begins anew.
+    A body that died under its MessageId, and has an id of its own, begins its first life
+    under that. When the job was first sent is left out: its time begins anew.
 
     Raises:
         Unavailable: It may or may not have been sent; again is safe.
     """
     lane = desk.lane_of(copy.queue, record.route)
-    attributes = {"iw-job": record.job, "iw-redrive": str(record.generation + 1)}
+    attributes = {"iw-job": own_id(desk, record, body)}
+    if attributes["iw-job"] == record.job:
+        attributes["iw-redrive"] = str(record.generation + 1)
     await lane.jobs.send(Outgoing(body=body, attributes=attributes, group=record.tenant))
+
+
+def own_id(desk: DeadDesk, record: Record, body: bytes) -> str:
+    """The id that a body runs under."""
+    job = parse(body, desk.limits)
+    return job.id if isinstance(job, Job) and job.id is not None else record.job
+
+
+async def taken(desk: DeadDesk, record: Record, body: bytes) -> str | None:
+    """Why a body must not run under its own id, if that is not its record's; else None.
+
+    That other job may be dead: then the body would run as its redrive, or not at all.
+
+    Raises:
+        Unavailable: The ledger could not be asked.
+    """
+    own = own_id(desk, record, body)
+    if own == record.job or not await desk.ledger.load([own]):
+        return None
+    return "would die again: id_conflict"
 
 
 def would_die(desk: DeadDesk, record: Record, body: bytes) -> str | None:

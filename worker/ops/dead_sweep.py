@@ -20,6 +20,8 @@ from worker.core.upgrade import upgraded
 from worker.ports import Delivery, Queue, Unavailable
 
 LEASE_S: Final = 300.0
+RENEW_S: Final = 60.0  # a lease that began longer ago is worth a renewal
+SPARE_S: Final = 30.0  # whoever acts on a message needs so much of its lease
 BATCH: Final = 10
 WAIT_S: Final = 1.0  # a long poll asks every server of the queue
 QUIET: Final = 2  # so many empty receives in a row end a sweep
@@ -33,12 +35,14 @@ class Found:
     Attributes:
         job: Its job: what a worker wrote on it, else what its body says, else its MessageId.
         generation: The life that its story tells of; None where no worker wrote one.
+        digest: What its body asks for, hashed; "" if it cannot be read.
     """
 
     queue: Queue
     delivery: Delivery
     job: str
     generation: int | None
+    digest: str
 
 
 class Sweep:
@@ -49,6 +53,7 @@ class Sweep:
         self._limits = limits
         self._seen: set[str] = set()
         self._held: dict[str, str] = {}
+        self._until: dict[str, float] = {}  # when their leases lapse, by the loop's clock
 
     async def take(self) -> list[Found]:
         """Up to ten messages that were not taken yet; none when nothing more comes.
@@ -58,10 +63,12 @@ class Sweep:
         """
         quiet = 0
         while quiet < QUIET:
+            asked_at = asyncio.get_running_loop().time()
             taken = await self._queue.receive(BATCH, wait_s=WAIT_S, lease_s=LEASE_S)
             quiet = 0 if taken else quiet + 1
             # One that comes back was held for longer than its lease: its newest receipt counts.
             self._held |= {delivery.message_id: delivery.receipt for delivery in taken}
+            self._until |= {delivery.message_id: asked_at + LEASE_S for delivery in taken}
             fresh = [d for d in taken if d.message_id not in self._seen]
             self._seen |= {delivery.message_id for delivery in fresh}
             if fresh:
@@ -83,19 +90,27 @@ class Sweep:
             del self._held[message]
         return len(gone)
 
-    async def renew(self, copies: Iterable[Found]) -> None:
-        """Hold messages for another `LEASE_S` seconds, as far as they are still ours.
+    async def keep(self, copies: Iterable[Found]) -> None:
+        """Hold messages for another `LEASE_S` seconds, where `RENEW_S` have passed.
 
         Raises:
             Unavailable: Nothing is known of their leases.
         """
-        receipts = [
-            self._held[copy.delivery.message_id]
-            for copy in copies
-            if copy.delivery.message_id in self._held
-        ]
-        if receipts:
-            await self._queue.extend([(receipt, LEASE_S) for receipt in receipts])
+        now = asyncio.get_running_loop().time()
+        due_at = now + LEASE_S - RENEW_S
+        ids = [copy.delivery.message_id for copy in copies]
+        ids = [m for m in ids if m in self._held and now < self._until[m] <= due_at]
+        if ids:
+            leases = [(self._held[message], LEASE_S) for message in ids]
+            fates = await self._queue.extend(leases)
+            kept = [message for message, fate in zip(ids, fates, strict=True) if fate == "done"]
+            self._until |= dict.fromkeys(kept, now + LEASE_S)
+
+    def holds(self, copy: Found) -> bool:
+        """Whether a message is surely still ours, and for a while: else others may have it."""
+        message = copy.delivery.message_id
+        left_s = self._until[message] - asyncio.get_running_loop().time()
+        return message in self._held and left_s >= SPARE_S
 
     async def release(self) -> None:
         """Let everybody see what is still held; what cannot be released comes by itself."""
@@ -115,8 +130,8 @@ class Sweep:
         job = delivery.job
         if (of := upgraded(job)) is not None and not delivery.doorbell:
             job = of  # only a worker's doorbell names an upgrade
+        parsed = parse(delivery.body, self._limits)
         if not job:
-            parsed = parse(delivery.body, self._limits)
             job = (parsed.id if isinstance(parsed, Job) else None) or delivery.message_id
         story = delivery.attributes.get("iw-dead", "")
         return Found(
@@ -124,6 +139,7 @@ class Sweep:
             delivery=delivery,
             job=job,
             generation=told_generation(story) if story else None,
+            digest=parsed.digest if isinstance(parsed, Job) else "",
         )
 
 
