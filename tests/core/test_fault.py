@@ -52,6 +52,15 @@ def test_the_votes_are_those_of_the_design(kind: Kind, vote: Vote) -> None:
     assert REACTIONS[kind].vote is vote
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_what_a_service_says_of_the_job_itself_is_not_passed_on(kind: Kind) -> None:
+    own = (Kind.REJECTED, Kind.TOO_LONG, Kind.POOR, Kind.UNKNOWN)
+
+    heard_by_all = Fault(kind=kind, code="Code", message="Some words.").sentence
+
+    assert heard_by_all == ("" if kind in own else "Some words.")
+
+
 def test_only_the_jobs_own_faults_can_discard_it_at_once() -> None:
     discarding = {kind for kind, row in REACTIONS.items() if row.ending is Ending.DISCARD}
 
