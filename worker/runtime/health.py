@@ -58,14 +58,14 @@ class _Door:
 
     def __init__(self, ask: Callable[[], Health]) -> None:
         self._ask = ask
-        self._open: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # the oldest first
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None, "a connection is served by a task"
         if len(self._open) >= CONNECTIONS_MAX:
-            next(iter(self._open)).cancel()
-        self._open[task] = None
+            self._open.pop(next(iter(self._open))).transport.abort()
+        self._open[task] = writer
         try:
             async with asyncio.timeout(PATIENCE_S):
                 writer.write(answer(await _head(reader), self._ask()))
@@ -75,7 +75,7 @@ class _Door:
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             return  # who asks is slow or gone: nobody is left to be told
         finally:
-            self._open.pop(task, None)
+            self._open.pop(task, None)  # unless it made room already
             writer.transport.abort()
 
     async def close(self) -> None:
