@@ -40,7 +40,7 @@ $(PEERS): $(STAMP) requirements/bench.txt
 UV := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
       --no-emit-index-url --no-emit-find-links --no-header
 lock:                    ## needs uv; the image runs the versions that the tests ran
-	$(UV) pyproject.toml requirements/dev.in --extra local --extra uvloop -o requirements/dev.txt
+	$(UV) pyproject.toml requirements/dev.in --extra local --extra otel --extra ui --extra uvloop -o requirements/dev.txt
 	$(UV) pyproject.toml --extra uvloop -c requirements/dev.txt -o requirements/run.txt
 	$(UV) pyproject.toml requirements/aioboto3.in --extra aioboto3 -o requirements/aioboto3.txt
 	$(UV) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
