@@ -18,7 +18,8 @@ from worker.core.ledger import Claim, Ending, Record, Refusal, State
 from worker.ops.dead_discard import discard
 from worker.ops.dead_edit import edit
 from worker.ops.dead_import import adopt
-from worker.ops.dead_redrive import Pace, redrive
+from worker.ops.dead_pace import Pace
+from worker.ops.dead_redrive import redrive
 from worker.ports import Delivery, Fate
 from worker.sim.clock import wall_clock
 from worker.sim.memory import Mishap

@@ -12,7 +12,8 @@ from tests.ops.room import run
 from worker.core.dead import Pick
 from worker.core.ledger import State
 from worker.ops.dead_desk import DeadLane
-from worker.ops.dead_redrive import Pace, Redriven, redrive
+from worker.ops.dead_pace import Pace, Redriven
+from worker.ops.dead_redrive import redrive
 from worker.ops.desk import Misused
 from worker.ports import Unavailable
 from worker.sim.memory import MemoryQueue, Mishap

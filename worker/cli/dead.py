@@ -16,7 +16,7 @@ from worker.cli.breaker import user
 from worker.cli.dead_place import at_desk, say
 from worker.ops import dead_bodies, dead_desk, dead_discard, dead_edit, dead_import, dead_redrive
 from worker.ops.dead_desk import DeadDesk
-from worker.ops.dead_redrive import Pace
+from worker.ops.dead_pace import Pace
 from worker.ops.desk import Misused
 from worker.words import dead as text
 from worker.words.given import Chosen, age_s, stages_of
@@ -30,7 +30,7 @@ class Signed:
     why: str = ""
 
     @property
-    def who(self) -> Mapping[str, str]:
+    def who(self) -> Mapping[str, Any]:
         """For `worker/ops`."""
         return {"author": self.author or user(), "why": self.why}
 

@@ -9,7 +9,7 @@ from worker.ops.dead_desk import Groups, Listing, Shown
 from worker.ops.dead_discard import Discarded
 from worker.ops.dead_edit import Edited
 from worker.ops.dead_import import Imported
-from worker.ops.dead_redrive import Redriven
+from worker.ops.dead_pace import Redriven
 from worker.ops.dead_sweep import LEASE_S
 from worker.ports import Unavailable
 from worker.words.breaker import ago, columns, plain, span, utc
