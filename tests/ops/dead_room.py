@@ -79,6 +79,7 @@ class DeadRoom:
                     jobs=self.jobs.seen_by(wire),
                     dead=self.dead.seen_by(wire),
                     routes=frozenset(self.routes),
+                    parked="parked",
                 ),
             ),
             circuit=self.circuit(wire) if self.shared else None,
