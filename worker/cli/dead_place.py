@@ -74,6 +74,7 @@ def dead_desk_of(ours: Loaded, *, sqs: Any, dynamodb: Any, s3: Any) -> DeadDesk:
                 jobs=SqsQueue(sqs, sqs, lane.url),
                 dead=SqsQueue(sqs, sqs, lane.dead_url, every_attribute=True),
                 routes=frozenset(lane.routes),
+                parked=SqsQueue(sqs, sqs, lane.parked_url).name,
             )
             for lane in settings.all_lanes()
         ),

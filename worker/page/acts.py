@@ -89,12 +89,7 @@ class Acts:
             author, why = signed(form["author"], form["reason"])
             pace = pace_of(form)
             told = await dry(desk, pick)
-            if not told.meant:
-                msg = "none of these letters is on the list any more"
-                raise Misused(msg)
-            if not pace.force and told.shut and told.meant == sum(told.kept.values()):
-                msg = "no letter's route may be called now, so nothing was sent"
-                raise Misused(msg)
+            _worth(told.meant, barred=0 if pace.force else sum(told.kept.values()))
 
             async def act(run: Run) -> tuple[bool, str]:
                 found = await redrive(
@@ -149,9 +144,7 @@ class Acts:
         try:
             author, why = signed(form["author"], form["reason"])
             meant = len(await chosen(desk, pick))
-            if not meant:
-                msg = "none of these letters is on the list any more"
-                raise Misused(msg)
+            _worth(meant)
 
             async def act(_: Run) -> tuple[bool, str]:
                 found = await discard(
@@ -188,6 +181,15 @@ class Acts:
         who = (session.author if session else "") or run.author
         run.helm.stop = run.helm.stop or f"{who} stopped it"
         return self._view.go(request, query("/dead/run", id=run.id))
+
+
+def _worth(meant: int, *, barred: int = 0) -> None:
+    if not meant:
+        msg = "none of these letters is on the list any more"
+        raise Misused(msg)
+    if barred == meant:
+        msg = "no letter's route may be called now, so nothing was sent"
+        raise Misused(msg)
 
 
 async def dry(desk: DeadDesk, pick: Pick) -> Redriven:

@@ -74,9 +74,7 @@ class Circuits:
         name, mode = form["name"], form["mode"]
         desk = self._shared(self._view.backing.circuit)
         try:
-            if mode not in ORDERS:
-                msg = "say which order: hold open, hold closed, observe, or auto"
-                raise Misused(msg)
+            mode = _known(mode)
             author, reason = signed(form["author"], form["reason"])
             dry = form["step"] != "order"
             if mode == AUTO:
@@ -110,3 +108,10 @@ class Circuits:
         if desk is None:
             raise Misused(words.NOT_SHARED.replace("\n", " ").removesuffix("."))
         return desk
+
+
+def _known(mode: str) -> str:
+    if mode not in ORDERS:
+        msg = "say which order: hold open, hold closed, observe, or auto"
+        raise Misused(msg)
+    return mode

@@ -4,7 +4,8 @@ A message is somebody's text. It is on no screen but the one that answers a clic
 has a row that says who clicked before the text is read from the queue.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -16,10 +17,12 @@ from worker.ops.dead_desk import show
 from worker.ops.dead_edit import edit
 from worker.ops.desk import Misused
 from worker.ops.overrides import signed
+from worker.ops.path import Path, Step, path
 from worker.page.diff import diff, pretty
 from worker.page.view import Form, View, soon
 from worker.page.words import query
 from worker.words import dead as words
+from worker.words import why
 
 _EMPTY: Final = {"reason": "", "force": ""}
 
@@ -42,8 +45,15 @@ class Jobs:
         job = request.query_params.get("id", "").strip()
         if not job:
             return RedirectResponse("/dead", 303)
-        found = await soon("ledger", show(self._view.backing.letters, job))
-        return self._view.show(request, "job.html", title=job, found=found)
+        desk = self._view.backing.letters
+        told, found = await soon("ledger", asyncio.gather(show(desk, job), path(desk, job)))
+        return self._view.show(
+            request,
+            "job.html",
+            title=job,
+            found=told,
+            lives=list(_lives(found)),
+        )
 
     async def _body(self, request: Request, form: Form) -> Response:
         job = form["id"]
@@ -117,3 +127,10 @@ class Jobs:
             rows=diff(old, new),
             values=form.values(),
         )
+
+
+def _lives(found: Path) -> Iterator[tuple[Path, Sequence[tuple[Step, list[str]]], list[str]]]:
+    """The path of a job, and of the upgrade that its answer promised: steps, and what comes."""
+    yield found, [(step, why.says(step)) for step in found.steps], list(why.coming(found.next))
+    if found.upgrade is not None:
+        yield from _lives(found.upgrade)

@@ -23,6 +23,7 @@ from worker.core.ledger import Ending, Record, Stale, State, with_history
 from worker.core.result import Run, build, served_by, spent_by
 from worker.core.retry import backoff_s
 from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
+from worker.core.trail import Leg
 from worker.core.upgrade import upgraded
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.acks import Acks
@@ -88,6 +89,7 @@ class Settler:
             mark = fingerprint(ended.reason, ended.code, normalised(ended.detail))
         # One good call is told by the result itself; whatever came before it is kept.
         plain = not (isinstance(ended, Dead) or trip.tried or trip.record.history)
+        by_itself = isinstance(ended, Answered) and not trip.bars
         silent = trip.job is None or trip.job.reply_to is None
         told = not isinstance(ended, Dead) and silent and not _will_upgrade(ended)
         ending = Ending(
@@ -102,6 +104,7 @@ class Settler:
             result=where[0],
             result_ref=where[1],
             told=told,
+            leg=None if by_itself else self._leg(trip, ended),
         )
         record = await self._written(trip, ending)
         if record is None:
@@ -194,6 +197,7 @@ class Settler:
             history=self._history(trip),
             not_before=self._house.at() + parked.delay_s,
             reason=parked.why,
+            leg=self._leg(trip, parked),
         )
         written = await self._written(trip, ending)
         if written is None:
@@ -226,6 +230,7 @@ class Settler:
             crashes=record.crashes,
             history=self._history(trip),
             reason=released.why,
+            leg=self._leg(trip, released),
         )
         written = await self._written(trip, ending)
         if written is None:
@@ -267,6 +272,16 @@ class Settler:
 
     def _history(self, trip: Trip) -> tuple[Any, ...]:
         return with_history(trip.record.history, tuple(trip.history))
+
+    def _leg(self, trip: Trip, settlement: Settlement) -> Leg:
+        at = self._house.at()
+        return trip.leg(
+            _STATES[type(settlement)].value,
+            at,
+            why=_why(settlement),
+            until=at + settlement.delay_s if isinstance(settlement, Parked) else 0.0,
+            handler=settlement.handler if isinstance(settlement, Degraded) else "",
+        )
 
     def _pause_s(self, tried: int) -> float:
         return backoff_s(tried, self._house.roll(), base_s=0.5, cap_s=RETRY_CAP_S)
@@ -317,6 +332,8 @@ _STATES: Final = {
     Answered: State.ANSWERED,
     Degraded: State.DEGRADED,
     Dead: State.DEAD,
+    Parked: State.PARKED,
+    Released: State.INTERRUPTED,
 }
 _NAMES: Final = {
     Answered: "answered",
