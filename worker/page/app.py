@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -23,7 +22,7 @@ from worker.page.status_screens import StatusScreens
 from worker.page.view import Action, Form, Screen, View
 
 
-def page(backing: Backing, door: Door, *, port: int) -> Starlette:
+def page(backing: Backing, door: Door, *, port: int) -> Guard:
     """The page, for a server that listens on this port of 127.0.0.1 and nowhere else."""
     view = View(backing, door, port=port)
     runs = Runs(backing.dead.at)
@@ -45,17 +44,17 @@ def page(backing: Backing, door: Door, *, port: int) -> Starlette:
     async def missing(request: Request, _: Exception) -> Response:
         return view.wrong(request, 404, "There is no such screen.")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             view.files.route(),
             *(route for one in screens for route in one.routes()),
             Route("/sign-in", _sign_in(view), methods=["POST"]),
             view.act("/sign-out", _sign_out(view)),
         ],
-        middleware=[Middleware(Guard, port=port)],
         exception_handlers={404: missing},
         lifespan=life,
     )
+    return Guard(app, port=port)  # outermost: what fails inside is closed down, too
 
 
 def _sign_in(view: View) -> Screen:

@@ -22,13 +22,13 @@ class Session:
         csrf: What its forms must bring; "" for one that may only look.
         author: Who it said it was, when it did something.
         used_at: When it last asked for something, on the door's clock.
-        told: What is to be told on the next screen: whether it went well, and the text.
+        news: What is to be told on the next screen: whether it went well, and the text.
     """
 
     csrf: str
     author: str = ""
     used_at: float = 0.0
-    told: list[tuple[bool, str]] = field(default_factory=list)
+    news: list[tuple[bool, str]] = field(default_factory=list)
 
     @property
     def may_act(self) -> bool:

@@ -88,6 +88,7 @@ class View:
             "service": backing.service,
             "states": STATES,
         }
+        self._templates.globals["m"] = self._templates.get_template("macros.html").module
 
     # --- addresses -------------------------------------------------------------------
 
@@ -144,16 +145,16 @@ class View:
     ) -> HTMLResponse:
         """A screen."""
         session = self.session(request)
-        told = []
+        news: list[tuple[bool, str]] = []
         if session is not None and "hx-request" not in request.headers:
-            told, session.told = session.told, []
+            news, session.news = session.news, []
         text = self._templates.get_template(template).render(
             title=title,
             path=request.url.path,
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             session=session,
             author=(session.author if session else "") or self.backing.author,
-            told=told,
+            news=news,
             **values,
         )
         return HTMLResponse(text, status)
@@ -166,7 +167,7 @@ class View:
         """Go to another screen, and tell something there."""
         session = self.session(request)
         if session is not None and text:
-            session.told.append((well, text))
+            session.news.append((well, text))
         return RedirectResponse(address, 303)
 
     def unread(self, error: Unavailable) -> str:
