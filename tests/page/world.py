@@ -5,7 +5,7 @@ watches the endpoint, jobs wait, and letters of four kinds have died.
 """
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,11 @@ import orjson
 
 from tests.ops.dead_room import WHO, DeadRoom
 from worker.core.jury import Seat, Vote
+from worker.core.ledger import Record
 from worker.core.route import Route
 from worker.core.sightings import Sighting
 from worker.core.target import Target
+from worker.core.trail import Bar, Leg
 from worker.core.verdict import Mode, Override, State, Transition, Verdict
 from worker.ops.dead_desk import noted
 from worker.ops.desk import Desk
@@ -61,6 +63,7 @@ class World:
             ("WORKER_BREAKER__SHARED", True, "default"),
             ("WORKER_BREAKER__COOLDOWN_S", 5.0, "worker.toml"),
         ]
+        self.shared = True
         self.breaker_names = (NEAR, FAR, ENDPOINT, "endpoint:us-east-1")
 
     @property
@@ -70,12 +73,13 @@ class World:
         circuit = replace(
             desk.circuit, policies=dict.fromkeys(self.breaker_names, desk.circuit.policies[NEAR])
         )
-        desk = replace(desk, circuit=circuit)
+        shared = circuit if self.shared else None
+        desk = replace(desk, circuit=shared)
         return Backing(
             service="assistant",
-            sources=self.sources(circuit),
+            sources=self.sources(shared),
             letters=desk,
-            circuit=circuit,
+            circuit=shared,
             dead=desk,
             ledger_table="assistant-jobs",
             breakers_table="assistant-breakers",
@@ -84,7 +88,7 @@ class World:
             author="alice",
         )
 
-    def sources(self, circuit: Desk) -> Sources:
+    def sources(self, circuit: Desk | None) -> Sources:
         queues = {"jobs": self.room.jobs, "parked": self.parked, "dead": self.room.dead}
         return Sources(
             desk=circuit,
@@ -245,7 +249,7 @@ class World:
         for number, worker in enumerate(WORKERS):
             odd = number == 3
             votes = {
-                NEAR: Vote(stage=17, calls=4, failures=4, sick=False),
+                NEAR: Vote(stage=17, calls=12, failures=12, recent_calls=12, recent_failures=12),
                 FAR: Vote(stage=8 if odd else 9, calls=180 + 3 * number, failures=7),
                 ENDPOINT: Vote(stage=0, calls=190, failures=0),
             }
@@ -296,20 +300,45 @@ class World:
         record = self.room.ledger.records[job]
         died_at = record.finished_at
         assert died_at is not None
-        history = tuple(replace(one, code=code, duration_ms=412) for one in record.history)
-        trail = tuple(
-            replace(
-                leg, **{k: v - age_s for k, v in asdict(leg).items() if k.endswith("_at") and v}
-            )
-            for leg in record.trail
+        trail = (self._parked(died_at - age_s),) if code.startswith("Service") else ()
+        history = tuple(
+            replace(one, code=code, duration_ms=412, fence=record.fence + len(trail))
+            for one in record.history
         )
         self.room.ledger.records[job] = replace(
             record,
             fingerprint=hashlib.sha256(record.reason.encode()).hexdigest()[:12],
             finished_at=died_at - age_s,
-            sent_at=died_at - age_s - 0.6,
+            sent_at=died_at - age_s - (400.0 if trail else 0.6),
             history=history if code else (),
-            trail=trail,
+            fence=record.fence + len(trail),
+            trail=(*trail, self._last(record, died_at - age_s, record.fence + len(trail))),
+            parks=len(trail),
+        )
+
+    @staticmethod
+    def _parked(died_at: float) -> Leg:
+        """A claim that found the circuit open."""
+        return Leg(
+            fence=1,
+            owner=WORKERS[2],
+            began_at=died_at - 390.0,
+            ended="parked",
+            ended_at=died_at - 389.9,
+            why="circuit_open",
+            until=died_at - 60.0,
+            bars=(Bar(name=NEAR, why="open", version=30),),
+        )
+
+    @staticmethod
+    def _last(record: Record, died_at: float, fence: int) -> Leg:
+        return Leg(
+            fence=fence,
+            owner=WORKERS[1],
+            began_at=died_at - 0.5,
+            ended="dead",
+            ended_at=died_at,
+            why=record.reason,
         )
 
 

@@ -72,7 +72,6 @@ class Acts:
             choice=choice,
             at=at,
             told=told,
-            text=words.redriven(told),
             would=told.meant - sum(told.kept.values()),
             shared=desk.circuit is not None,
             values={**_REDRIVE, **values},

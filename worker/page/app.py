@@ -44,6 +44,10 @@ def page(backing: Backing, door: Door, *, port: int) -> Guard:
     async def missing(request: Request, _: Exception) -> Response:
         return view.wrong(request, 404, "There is no such screen.")
 
+    async def broken(request: Request, _: Exception) -> Response:
+        text = "This is a fault of the page itself; the terminal where it runs says where it lies."
+        return view.wrong(request, 500, text)
+
     app = Starlette(
         routes=[
             view.files.route(),
@@ -51,7 +55,7 @@ def page(backing: Backing, door: Door, *, port: int) -> Guard:
             Route("/sign-in", _sign_in(view), methods=["POST"]),
             view.act("/sign-out", _sign_out(view)),
         ],
-        exception_handlers={404: missing},
+        exception_handlers={404: missing, 500: broken},
         lifespan=life,
     )
     return Guard(app, port=port)  # outermost: what fails inside is closed down, too

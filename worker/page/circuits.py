@@ -4,6 +4,7 @@ An order is shown before it is given: what it would change now, by the same word
 `inference-worker breaker --dry-run`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -54,8 +55,9 @@ class Circuits:
         wrong: str = "",
     ) -> Response:
         desk = self._shared(self._view.backing.sources.desk)
-        scene = await soon("breakers", look(desk, [name], why=True))
-        rows = await soon("breakers", past(desk, name, most=ROWS))
+        scene, rows = await soon(
+            "breakers", asyncio.gather(look(desk, [name], why=True), past(desk, name, most=ROWS))
+        )
         return self._view.show(
             request,
             "breaker.html",

@@ -83,7 +83,7 @@ class StatusScreens:
     async def _routes(self, request: Request) -> Response:
         found = await self._fresh.get()
         plans = [
-            (route, way, self._steps(route.name, found), words.way(way))
+            (route, way, self._steps(route.name, found), _bare(words.way(way), route.name))
             for route, way in zip(self._sources.routes, found.ways, strict=True)
         ]
         return self._view.show(
@@ -112,7 +112,7 @@ class StatusScreens:
 
     async def _queues(self, request: Request) -> Response:
         found = await self._fresh.get()
-        lanes = [(one, words.drains(one)) for one in found.waiting]
+        lanes = [(one, _bare(words.drains(one), one.lane)) for one in found.waiting]
         return self._view.show(
             request,
             "queues.html",
@@ -148,3 +148,9 @@ def cards(found: Status) -> list[Card]:
     order = (State.OPEN, State.HALF_OPEN, State.RAMP, State.CLOSED)
     told = [Card(now=one, trouble=troubles.get(one.name)) for one in found.breakers]
     return sorted(told, key=lambda card: (card.now.calm, order.index(card.now.state)))
+
+
+def _bare(text: str, head: str) -> str:
+    """A sentence without what its heading says already."""
+    bare = text.removeprefix(f"{head}: ")
+    return f"{bare[:1].upper()}{bare[1:]}."[: -1 if bare.endswith(".") else None]

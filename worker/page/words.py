@@ -51,8 +51,19 @@ def code(text: str) -> Markup:
 
 
 def lines(text: str) -> list[str]:
-    """What a command would print, as lines; those that are indented stay so."""
-    return [line for line in text.splitlines() if line.strip()]
+    r"""What a command would print, as paragraphs: those that are indented begin so.
+
+    >>> lines("It is open, and\nholds.\n    kept 2: why\nBye.")
+    ['It is open, and holds.', '    kept 2: why', 'Bye.']
+    """
+    found: list[str] = []
+    for line in filter(str.strip, text.splitlines()):
+        wrapped = found and not found[-1].startswith("    ") and not found[-1].endswith((".", ":"))
+        if wrapped and not line.startswith("    "):
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
 
 
 def as_json(value: Any) -> str:

@@ -13,7 +13,7 @@ if (place && window.uPlot) {
     const ink = colour("--muted");
     const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "UTC");
     const days = at[at.length - 1] - at[0] > 2 * 86400;
-    const mark = uPlot.fmtDate(days ? "{MM}-{DD}" : "{HH}:{mm}");
+    const mark = uPlot.fmtDate(days ? "{MM}-{DD} {HH}:{mm}" : "{HH}:{mm}");
     const moment = uPlot.fmtDate("{MM}-{DD} {HH}:{mm}:{ss}");
     const axis = { stroke: ink, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
     const series = lines.map((line, n) => ({
@@ -33,7 +33,7 @@ if (place && window.uPlot) {
         height: 200,
         tzDate: utc,
         scales: { y: { range: [0, 105] } },
-        axes: [{ ...axis, values: (_, times) => times.map((one) => mark(utc(one))) }, { ...axis, size: 48, values: (_, shares) => shares.map((one) => one + " %") }],
+        axes: [{ ...axis, space: days ? 110 : 60, values: (_, times) => times.map((one) => mark(utc(one))) }, { ...axis, size: 48, values: (_, shares) => shares.map((one) => one + " %") }],
         series: [{ label: "UTC", value: (_, one) => (one == null ? "–" : moment(utc(one))) }, ...series],
       },
       [at, ...lines.map((line) => line.share)],
