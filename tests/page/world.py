@@ -276,9 +276,16 @@ class World:
     async def letters(self) -> None:
         """Letters of four kinds, and what somebody did to one of them."""
         kinds: tuple[tuple[str, int, dict[str, Any], str, str, str], ...] = (
-            ("report", 24, {}, "too_long", "ValidationException", TOO_LONG),
+            ("report", 24, {"route": "chat"}, "too_long", "ValidationException", TOO_LONG),
             ("chat", 9, {"route": "talk"}, "unknown_route", "", "route: no such route"),
-            ("typo", 2, {"promt": "?"}, "unknown_field", "", "promt: no such field in version 1"),
+            (
+                "typo",
+                2,
+                {"route": "chat", "promt": "?"},
+                "unknown_field",
+                "",
+                "promt: no such field in version 1",
+            ),
             ("sum", 5, {"route": "batch"}, "attempts_exhausted", "ServiceUnavailableException", ""),
         )
         for kind, (name, count, more, reason, code, detail) in enumerate(kinds):

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from worker.ops.dead_bodies import original
 from worker.ops.dead_desk import groups, listing
+from worker.ops.desk import Misused
 from worker.page.picks import PARTS, Choice, choice_of
 from worker.page.view import Form, View, soon
 
@@ -79,6 +80,14 @@ class Letters:
 
 
 def asked(request: Request) -> Choice:
-    """The choice in an address."""
+    """The choice in an address.
+
+    Raises:
+        Misused: Single letters were to be chosen, and none was: that does not mean all.
+    """
     given = request.query_params
-    return choice_of(lambda name: given.get(name, ""), given.getlist)
+    choice = choice_of(lambda name: given.get(name, ""), given.getlist)
+    if given.get("chosen") and not choice.jobs:
+        msg = "no letter was chosen: tick some of the list, or act on all that fit"
+        raise Misused(msg)
+    return choice
