@@ -30,14 +30,14 @@ class Served:
 
 
 @contextmanager
-def served(*, token: str | None = TOKEN) -> Iterator[Served]:
+def served(world: World | None = None) -> Iterator[Served]:
     """Serve a world until the end."""
+    world = world or World()
     loop = asyncio.new_event_loop()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        world = World()
         how = uvicorn.Config(
-            page(world.backing, Door(token, time.monotonic), port=port),
+            page(world.backing, Door(TOKEN, time.monotonic), port=port),
             access_log=False,
             log_level="error",
             ws="none",

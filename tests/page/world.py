@@ -42,7 +42,8 @@ _TARGETS = {
 class World:
     """Everything behind a page. `backing` is what it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = CANARY) -> None:
+        self.text = text
         self.room = DeadRoom()
         self.room.routes = {
             "chat": Route(
@@ -209,6 +210,10 @@ class World:
         self._row(ENDPOINT, State.CLOSED, State.CLOSED, 1.0, at - 1200.0, why=why, **how)
         how = {"mode": Mode.HOLD_OPEN, "for_s": 5400.0, "by": "alice"}
         self._row(FAR, State.CLOSED, State.CLOSED, 1.0, at - 46_000.0, why="incident 41", **how)
+        for name, rows in self.room.breakers.rows.items():
+            found = sorted(rows.values(), key=lambda row: row.at)
+            numbered = {n: replace(row, version=n, stage=n) for n, row in enumerate(found, 1)}
+            self.room.breakers.rows[name] = numbered
 
     def _row(
         self, name: str, old: State, new: State, share: float, at: float, *, why: str, **how: Any
@@ -267,10 +272,10 @@ class World:
 
     def waiting(self) -> None:
         for n in range(14):
-            body = orjson.dumps({"id": f"chat-{n}", "prompt": CANARY, "route": "chat"})
+            body = orjson.dumps({"id": f"chat-{n}", "prompt": self.text, "route": "chat"})
             self.room.jobs.put(body)
         for n in range(37):
-            body = orjson.dumps({"id": f"batch-{n}", "prompt": CANARY, "route": "batch"})
+            body = orjson.dumps({"id": f"batch-{n}", "prompt": self.text, "route": "batch"})
             self.parked.put(body)
 
     async def letters(self) -> None:
@@ -290,7 +295,7 @@ class World:
         )
         for kind, (name, count, more, reason, code, detail) in enumerate(kinds):
             for n in range(count):
-                body = {"id": f"{name}-{n}", "prompt": CANARY, "tenant": f"t-{n % 3}", **more}
+                body = {"id": f"{name}-{n}", "prompt": self.text, "tenant": f"t-{n % 3}", **more}
                 await self.room.die(
                     f"{name}-{n}",
                     orjson.dumps(body),
