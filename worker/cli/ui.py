@@ -38,6 +38,8 @@ def ui(config: Path | None, *, port: int, look_only: bool) -> int:
     try:
         with socket.create_server((HOST, port)) as listening:
             asyncio.run(_serve(ours, listening, look_only=look_only))
+    except KeyboardInterrupt:
+        return 0  # how it is ended
     except ModuleNotFoundError as error:
         return _wrong(MISSING.format(name=error.name))
     except OSError as error:
