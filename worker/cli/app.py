@@ -344,6 +344,14 @@ def breaker_policy(
 
 
 @app.command()
+def workers(*, config: Config = None, as_json: Json = False) -> None:
+    """Say what each worker of the jury sees; exit 1 unless all see it as the fleet does."""
+    from worker.cli.workers import show as body
+
+    raise typer.Exit(body(config, as_json=as_json))
+
+
+@app.command()
 def ui(
     *,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 for any.")] = 0,

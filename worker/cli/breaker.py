@@ -49,7 +49,7 @@ def show(
         print(_json(scene) if as_json else text.scene(scene))
         return 0 if scene.calm else 1
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def history(config: Path | None, name: str | None, *, most: int, as_json: bool) -> int:
@@ -63,7 +63,7 @@ def history(config: Path | None, name: str | None, *, most: int, as_json: bool) 
         print(_json(past) if as_json else text.past(past))
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def hold(
@@ -96,7 +96,7 @@ def hold(
             return 0
         return _tell(text.held(told), stands=told.stands)
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def auto(config: Path | None, name: str, *, author: str | None, reason: str, dry: bool) -> int:
@@ -109,7 +109,7 @@ def auto(config: Path | None, name: str, *, author: str | None, reason: str, dry
             return 0
         return _tell(text.released(told), stands=told.stands)
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def policy(
@@ -151,7 +151,7 @@ def policy(
             return 0 if told.stands or told.dry else 1
         return _tell(text.amended(told), stands=told.stands or told.dry)
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 # --- arguments -----------------------------------------------------------------
@@ -180,7 +180,8 @@ def user() -> str:
 # --- the desk --------------------------------------------------------------------
 
 
-def _at_desk(config: Path | None, act: Callable[[Desk], Awaitable[int]]) -> int:
+def at_desk(config: Path | None, act: Callable[[Desk], Awaitable[int]]) -> int:
+    """Do something at the desk; 2 if it was asked wrongly, or the store could not be asked."""
     try:
         ours = loaded(config)
     except SettingsError as error:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from worker.core.verdict import Mode
 from worker.words.breaker import ago, plain, span, utc
+from worker.words.workers import sees
 
 STATES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -94,6 +95,7 @@ FILTERS: Final = {
     "json": as_json,
     "lines": lines,
     "plain": plain,
+    "sees": sees,
     "span": span,
     "utc": utc,
     "when": when,
