@@ -10,7 +10,9 @@ def workers(found: Workers) -> str:
     """One line for each breaker that a worker votes on; those first that see it otherwise."""
     if not found.jurors:
         return "nobody has a seat: no worker runs with this table."
-    rows = [("WORKER", "SEAT", "TOLD", "BREAKER", "SEES IT", "ITS OWN CALLS")]
+    rows: list[tuple[str, ...]] = [
+        ("WORKER", "SEAT", "TOLD", "BREAKER", "SEES IT", "ITS OWN CALLS")
+    ]
     rows += [row for one in found.jurors for row in _rows(one, found.at)]
     about = "" if found.about is None else f"\n\nabout {found.about:.0f} workers, "
     return "\n".join(columns(rows)) + f"{about}{len(found.jurors)} of them with a seat."
