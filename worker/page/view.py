@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from worker.ops.desk import InDoubt, Misused
+from worker.ops.overrides import AUTHOR_MAX
 from worker.page.backing import LOOK_S, Backing
 from worker.page.door import Door, Session, is_own
 from worker.page.files import Files
@@ -124,7 +125,7 @@ class View:
                     "This form is of another session, and nothing was done. Load its page again.",
                 )
             if form["author"]:
-                session.author = form["author"]
+                session.author = form["author"][:AUTHOR_MAX]
             try:
                 return await action(request, form)
             except Misused as error:
