@@ -68,6 +68,7 @@ THIRD_PARTY: Final[dict[str, frozenset[str]]] = {
             "yarl",
         }
     ),
+    "words": frozenset(),
 }
 
 # What the core does without: it is told the time, owns no dice, never waits and never logs.

@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests.page.served import TOKEN, Served, served
+from worker.ops import dead_sweep
+from worker.page import fleet, status_screens
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
@@ -48,11 +50,19 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture
-def site() -> Iterator[Served]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The page over a fleet in an outage."""
+    monkeypatch.setattr(dead_sweep, "WAIT_S", 0.05)  # the twin of a queue says all it has at once
     with served() as site:
         site.run(site.world.begin())
         yield site
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Screens look again every second, so that nobody has to wait for it."""
+    monkeypatch.setattr(status_screens, "REFRESH_S", 1)
+    monkeypatch.setattr(fleet, "REFRESH_S", 1)
 
 
 class Visitor:

@@ -203,6 +203,7 @@ def test_a_redrive_shows_how_far_it_is_and_stops_on_a_click(visit: Visits, site:
     assert 10 <= len(left) <= 22
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_screen_keeps_itself_up_to_date_and_leaves_focus_and_forms_alone(
     visit: Visits, site: Served
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_tab_that_nobody_sees_asks_for_nothing_until_it_is_seen(visit: Visits)
     assert unseen == []
 
 
+@pytest.mark.usefixtures("hasty")
 def test_what_is_shown_stays_and_says_that_it_is_old_when_no_answer_comes(visit: Visits) -> None:
     visitor = visit()
     page = visitor.sign_in()
@@ -255,6 +257,7 @@ def test_what_is_shown_stays_and_says_that_it_is_old_when_no_answer_comes(visit:
     expect(page.locator("h1")).to_have_text("Sign in")
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_store_that_goes_down_is_told_where_its_figures_were(visit: Visits, site: Served) -> None:
     page = visit().sign_in("/workers")
     site.world.room.silence = Mishap(when="before")

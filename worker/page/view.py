@@ -177,7 +177,9 @@ class View:
             return breaker_words.in_doubt(error)
         if error.store == "breakers":
             return breaker_words.unavailable(error, self.backing.breakers_table)
-        return dead_words.unavailable(error, self.backing.ledger_table)
+        told = dead_words.unavailable(error, self.backing.ledger_table)
+        late = error.why == "TimeoutError"
+        return told + (" If there are very many letters, choose fewer, by age." if late else "")
 
 
 async def soon(store: str, asking: Awaitable[T]) -> T:
