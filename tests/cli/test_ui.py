@@ -1,6 +1,5 @@
 """`inference-worker ui`: a real process on a port of loopback, before the local stack."""
 
-import http.client
 import os
 import re
 import signal
@@ -9,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlencode
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.cli.test_breaker import variables as variables  # noqa: PLC0414  (a fixture)
+from tests.page.process import Ui
 from worker.cli.app import app
 
 SETTINGS = {
@@ -23,44 +22,8 @@ SETTINGS = {
 }
 
 
-class Started:
-    """The process, the port that it told, and its token."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        said: list[str] = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line)
-            if "token" in line and "told only here" not in line:
-                break
-            if re.fullmatch(r"    \S{30,}\n", line):
-                break
-        self.said = "".join(said)
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", self.said)
-        assert found is not None, self.said
-        self.port = int(found[1])
-        token = re.search(r"^    (\S+)$", self.said, re.MULTILINE)
-        self.token = token[1] if token else ""
-        self.cookie = ""
-
-    def ask(self, method: str, path: str, **fields: str) -> tuple[int, str]:
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        headers = {
-            "Cookie": self.cookie,
-            "Origin": f"http://127.0.0.1:{self.port}",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        line.request(method, path, urlencode(fields) if fields else None, headers)
-        answer = line.getresponse()
-        self.cookie = (answer.getheader("Set-Cookie") or self.cookie).partition(";")[0]
-        text = answer.read().decode()
-        line.close()
-        return answer.status, text
-
-
 @contextmanager
-def started(variables: dict[str, str], *options: str) -> Iterator[Started]:
+def started(variables: dict[str, str], *options: str) -> Iterator[Ui]:
     environment = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **variables}
     process = subprocess.Popen(  # noqa: S603  (our own python)
         [sys.executable, "-m", "worker", "ui", *options],
@@ -70,7 +33,7 @@ def started(variables: dict[str, str], *options: str) -> Iterator[Started]:
         text=True,
     )
     try:
-        yield Started(process)
+        yield Ui(process)
     finally:
         process.kill()
         process.communicate()
