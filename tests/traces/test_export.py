@@ -6,14 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from tests.traces.collector import Collector
 from worker import wiring
 from worker.core.events import JobSettled
 from worker.settings import load
@@ -40,40 +39,6 @@ SETTLED = JobSettled(
     trace_id="0af7651916cd43dd8448eb211c80319c",
     span_id="b7ad6b7169203331",
 )
-
-
-class Collector(ThreadingHTTPServer):
-    """Takes OTLP over HTTP on loopback; one that `hangs` takes a request, and never answers."""
-
-    daemon_threads = True
-
-    def __init__(self, *, hangs: bool = False) -> None:
-        self.requests: list[tuple[str, ExportTraceServiceRequest]] = []
-        self.asked, self.freed = threading.Event(), threading.Event()
-        self.hangs = hangs
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/traces"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append((self.path, ExportTraceServiceRequest.FromString(body)))
-        self.server.asked.set()
-        if self.server.hangs:
-            self.server.freed.wait()
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
 
 
 @pytest.fixture(params=[False])
