@@ -1,7 +1,8 @@
 """The reference pages, written from the code: `python -m worker.cli.docs docs`.
 
-Some are written whole; of `breaker.md` only the tables are, between their marks.
-A test fails when a page is not what this writes.
+Some are written whole, the example of a settings file beside the folder among them; of
+`breaker.md` only the tables are, between their marks. A test fails when a page is not what
+this writes.
 """
 
 import inspect
@@ -14,6 +15,8 @@ from typing import Final
 
 from worker.cli import breaker_page, markdown
 from worker.cli.breaker_svg import svg
+from worker.cli.init import MODEL, QUEUE_URL
+from worker.cli.init import written as settings_file
 from worker.core.failures import Failure
 from worker.core.metrics import CATALOGUE
 from worker.core.result_schema import SCHEMA
@@ -30,6 +33,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "settings.md": settings_page(),
         "breaker.svg": svg(),
+        "../worker.example.toml": settings_file(queue_url=QUEUE_URL, model=MODEL),
         "result.schema.json": json.dumps(SCHEMA, indent=2, ensure_ascii=False) + "\n",
     }
 

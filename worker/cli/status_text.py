@@ -24,7 +24,7 @@ TELLS: Final[Mapping[CauseName, tuple[str, str]]] = MappingProxyType(
     {
         CauseName.STORE_DOWN: (
             "a queue or table of ours cannot be used",
-            "`inference-worker check --live` says what it lacks, from where you run it.",
+            "`inference-worker doctor` says what it lacks, from where you run it.",
         ),
         CauseName.NO_WORKER: (
             "jobs wait, and no worker tells of itself",
