@@ -179,7 +179,7 @@ def cause(one: Cause) -> Iterable[str]:
         )
     elif one.code:
         yield f"    {plain(one.code)}"
-    yield f"    {todo}"
+    yield f"    {todo} See docs/runbook.md#{one.name}"
 
 
 def _count(number: int, what: str) -> str:
