@@ -131,6 +131,11 @@ async def another_region(room: Room) -> None:
     room.environ["WORKER_QUEUE__URL"] = f"https://sqs.eu-central-1.amazonaws.com/{account}/{name}"
 
 
+async def not_aws(room: Room) -> None:
+    """Something that answers, and knows no queues: the stack's own control plane."""
+    room.environ["AWS_ENDPOINT_URL_SQS"] = f"{room.stack.url}/_local/nothing"
+
+
 async def silent_queues(room: Room) -> None:
     room.limits = replace(room.limits, question_s=0.3)
     room.stack.faults.set_rules([Rule("sqs:*", Delay(30.0))])
@@ -476,6 +481,15 @@ DEFECTS = (
         environ(AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:9"),
         mends=False,
     ),
+    Defect(
+        "something in between",
+        RED,
+        "endpoint sqs",
+        "is not AWS: 404",
+        "AWS_ENDPOINT_URL_SQS",
+        not_aws,
+        mends=False,
+    ),
     # --- what may not even be looked at
     Defect(
         "attributes are hidden",
@@ -528,8 +542,6 @@ DEFECTS = (
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.name)
 def test_a_defect_is_named_with_its_fix_and_the_fix_mends_it(defect: Defect) -> None:
     async def story(room: Room) -> None:
-        before = await room.doctor()
-        assert about(before, defect.of, defect.says) == [], "it is there before it is made"
         await defect.break_(room)
 
         report = await room.doctor()
@@ -559,6 +571,19 @@ ACTIONS = {
     "s3:GetObject": ("s3:GetObject", B),
     "s3:UploadPart": ("s3:PutObject", B),
 }
+
+
+def test_calls_that_could_not_even_be_signed_are_not_counted() -> None:
+    async def story(room: Room) -> None:
+        await environ(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)(room)
+
+        report = await room.doctor()
+
+        assert report.calls == 0
+        (red,) = [one for one in report.findings if one.level is RED]
+        assert red.of == "credentials", "what is one thing is told once"
+
+    in_room(story)
 
 
 def test_each_right_that_lacks_is_named_with_the_statement_that_grants_it() -> None:
@@ -626,6 +651,7 @@ def test_a_healthy_stack_has_nothing_red_and_its_fixes_make_it_green() -> None:
         yellow = [one for one in first.findings if one.level is YELLOW]
         assert first.ok
         assert yellow
+        assert [one.name for one in DEFECTS if about(first, one.of, one.says)] == []
 
         for one in yellow:
             await room.apply(one.run)
@@ -633,7 +659,8 @@ def test_a_healthy_stack_has_nothing_red_and_its_fixes_make_it_green() -> None:
 
         assert {one.level for one in last.findings} == {Level.GREEN}, last.findings
 
-    in_room(story)
+    settings = {name: value for one in DEFECTS for name, value in one.settings.items()}
+    in_room(story, settings | {"WORKER_ROUTES__DEFAULT__TARGETS": "default,far"})
 
 
 def test_every_command_that_is_advised_is_one_that_aws_knows() -> None:

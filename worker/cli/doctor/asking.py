@@ -72,10 +72,10 @@ async def answered(
 def unanswered(question: Question, error: BaseException, place: Place) -> Finding:
     """What an error of the SDK means, or a `TimeoutError` of ours."""
     code = code_of(error)
-    if code in MISSING:
+    if is_missing(code, question.service):
         says = f"{question.what} does not exist."
         return red(question.of, says, question.causes, question.mend, question.missing)
-    if code in DENIED:
+    if is_denied(code, question.service):
         return yellow(
             question.of,
             f"{question.what} cannot be looked at: {question.action} is denied.",
@@ -91,6 +91,21 @@ def unanswered(question: Question, error: BaseException, place: Place) -> Findin
     )
 
 
+def is_missing(code: str, service: str) -> bool:
+    """Whether a code says that it is not there."""
+    return code in MISSING and _is_of(code, service)
+
+
+def is_denied(code: str, service: str) -> bool:
+    """Whether a code says that we may not."""
+    return code in DENIED and _is_of(code, service)
+
+
+def _is_of(code: str, service: str) -> bool:
+    """Whether it is AWS's word: S3 alone has bare numbers, for a HEAD has no body for a code."""
+    return service == "s3" or not code.isdigit()
+
+
 def trouble_of(error: BaseException, service: str, place: Place) -> Finding | None:
     """What every question to this service will meet; None if it is not of that kind."""
     code = code_of(error)
@@ -101,6 +116,14 @@ def trouble_of(error: BaseException, service: str, place: Place) -> Finding | No
             "Nothing can be reached.",
             "Set AWS_DEFAULT_REGION.",
             "export AWS_DEFAULT_REGION=eu-central-1",
+        )
+    if not _is_of(code, service):
+        return red(
+            f"endpoint {service}",
+            f"What answers at the endpoint of {service} is not AWS: {code} without a code.",
+            "Workers would meet it too.",
+            f"See AWS_ENDPOINT_URL_{service.upper()}, and the proxy in between:",
+            "env | grep -i -e proxy -e AWS_ENDPOINT",
         )
     found = unavailable(service, error)
     cause = cause_of(Sighting(of=STORE + service, kind="failed", code=code))

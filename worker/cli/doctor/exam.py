@@ -25,7 +25,7 @@ from worker.cli.doctor.host import (
 from worker.cli.doctor.opening import LIMITS, Hands, Limits, opened, or_code
 from worker.cli.doctor.place import Place, name_of
 from worker.cli.doctor.stores import stores, tables_of
-from worker.cli.doctor.targets import apis_of, target_findings
+from worker.cli.doctor.targets import target_findings
 from worker.settings import Settings
 
 Finds = Awaitable[Iterable[Finding]]
@@ -73,7 +73,6 @@ async def examine(
     async def all_of(hands: Hands) -> list[Finding]:
         nonlocal made
         targets = list(settings.all_targets().values()) if calls else []
-        made = sum(len(apis_of(target)) for target in targets)
         caller = await _caller(hands)
         asks: list[Finds] = [*stores(hands), *_rights(hands)]
         asks += [
@@ -81,6 +80,7 @@ async def examine(
             for target in targets
         ]
         found = await asyncio.gather(*asks)
+        made = hands.calls["sent"]
         host = await _host(hands, environ)
         return [one for some in (caller, *found, host) for one in some]
 

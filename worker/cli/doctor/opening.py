@@ -3,6 +3,7 @@
 They give up soon and try once: a question has no time for more, and says so.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Hands:
 
     Attributes:
         answers: When each answer came, as far as it has a `Date`.
+        calls: Requests that were sent to models.
         place: Who and where we are; filled in once that is known.
     """
 
@@ -50,6 +52,7 @@ class Hands:
     sts: Any
     model: Bedrock
     answers: list[Answered]
+    calls: Counter[str]
     place: Place = field(default_factory=Place)
 
 
@@ -57,7 +60,11 @@ async def opened(
     stack: AsyncExitStack, settings: Settings, limits: Limits, at: Callable[[], float]
 ) -> Hands:
     """Every client that is needed, closed with `stack`. `at` is the wall clock."""
-    session, answers = get_session(), list[Answered]()
+    session, answers, calls = get_session(), list[Answered](), Counter[str]()
+
+    def count(**_: Any) -> None:
+        calls["sent"] += 1
+
     config = AioConfig(
         connect_timeout=CONNECT_S,
         read_timeout=limits.question_s,
@@ -78,6 +85,7 @@ async def opened(
         where = {"region_name": region} if region else {}
         how = bedrock_config(POOL, limits.question_s)
         models[region] = await open_("bedrock-runtime", how, **where)
+        models[region].meta.events.register("before-send", count)
     sqs = await open_("sqs")
     return Hands(
         settings=settings,
@@ -88,6 +96,7 @@ async def opened(
         sts=await open_("sts"),
         model=Bedrock(models),
         answers=answers,
+        calls=calls,
         place=Place(region=sqs.meta.region_name or ""),
     )
 

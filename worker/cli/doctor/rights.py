@@ -22,7 +22,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from worker.aws.trouble import FOREIGN, code_of
-from worker.cli.doctor.asking import DENIED, MISSING, granting, trouble_of
+from worker.cli.doctor.asking import granting, is_denied, is_missing, trouble_of
 from worker.cli.doctor.finding import Finding, green, red, yellow
 from worker.cli.doctor.place import Place
 from worker.cli.doctor.tables import TableKind
@@ -150,9 +150,9 @@ async def _leave(ask: Try, service: str, place: Place) -> tuple[Leave, Finding |
         await ask()
     except FOREIGN as error:
         code = code_of(error)
-        if code in DENIED:
+        if is_denied(code, service):
             return Leave.DENIED, None
-        if code in MISSING:
+        if is_missing(code, service):
             return Leave.UNKNOWN, None  # told where the thing itself is looked at
         if (trouble := trouble_of(error, service, place)) is not None:
             return Leave.UNKNOWN, trouble
