@@ -70,6 +70,16 @@ def test_a_file_that_is_there_stays_as_it_is() -> None:
     assert Path("worker.toml").read_text() == "slots = 3\n"
 
 
+def test_a_link_to_nowhere_is_not_written_through() -> None:
+    Path("worker.toml").symlink_to("elsewhere.toml")
+
+    told = runner.invoke(app, ["init", *BOTH])
+
+    assert told.exit_code == 2
+    assert "worker.toml cannot be written: File exists" in told.stderr
+    assert not Path("elsewhere.toml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -140,8 +140,8 @@ PARTS: Final = (
     ),
 )
 _HEAD: Final = """\
-# Settings of inference-worker. Copy to worker.toml, or set the same names in the environment:
-# WORKER_QUEUE__URL, WORKER_MODEL__ID. The environment wins. All `_s` are seconds.
+# Settings of inference-worker, for worker.toml; the same names work in the environment
+# (WORKER_QUEUE__URL, WORKER_MODEL__ID), which wins. All `_s` are seconds.
 # A line behind a # shows the default, unless it says that it is an example.
 # All settings: docs/settings.md. What is wrong with yours: inference-worker check.
 # What is wrong around it, and how to mend it: inference-worker doctor."""

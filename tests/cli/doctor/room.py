@@ -79,9 +79,9 @@ class Room:
         service, operation, given = parsed(fix)
         await getattr(getattr(self, service), operation)(**given)
 
-    def refuse(self, operation: str, code: str = "AccessDenied", where: str = "") -> None:
+    def refuse(self, operation: str, code: str = "AccessDenied", status: int = 403) -> None:
         """Let AWS refuse an operation."""
-        self.stack.faults.set_rules([Rule(operation, Refuse(code, 403, "No."), where=where)])
+        self.stack.faults.set_rules([Rule(operation, Refuse(code, status, "No."))])
 
     def model(self, outcome: Outcome, region: str = "*") -> None:
         """Let every call of a model end so."""

@@ -94,9 +94,9 @@ async def provisioned(room: Room) -> None:
     )
 
 
-def refused(operation: str, code: str = "AccessDenied", where: str = "") -> Break:
+def refused(operation: str, code: str = "AccessDenied", status: int = 403) -> Break:
     async def break_(room: Room) -> None:
-        room.refuse(operation, code, where)
+        room.refuse(operation, code, status)
 
     return break_
 
@@ -525,6 +525,15 @@ DEFECTS = (
         "cannot be looked at",
         "s3:ListBucket",
         refused("s3:HeadBucket"),
+        mends=False,
+    ),
+    Defect(
+        "tables are ill",
+        YELLOW,
+        "rights dynamodb",
+        "InternalServerError",
+        "Ask again",
+        refused("dynamodb:UpdateItem", "InternalServerError", status=500),
         mends=False,
     ),
     Defect(

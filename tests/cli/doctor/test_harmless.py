@@ -65,6 +65,9 @@ async def everything(room: Room) -> dict[str, Any]:
     return found
 
 
+MORE = {"more": {"S": "that a write in its place would lose"}}
+
+
 async def furnished(room: Room) -> None:
     """Jobs, records and payloads for doctor to leave alone."""
     for role in ("jobs", "parked", "dead"):
@@ -72,10 +75,11 @@ async def furnished(room: Room) -> None:
             url = getattr(room.there, f"{role}_url")
             await room.sqs.send_message(QueueUrl=url, MessageBody=f"job {n}")
     await room.dynamodb.put_item(TableName=room.there.table, Item={"job": {"S": "j"}})
-    await room.dynamodb.put_item(TableName=room.there.table, Item={"job": {"S": NOBODY}})
-    row = {"pk": {"S": NOBODY}, "sk": {"S": NOBODY}}
+    await room.dynamodb.put_item(TableName=room.there.table, Item={"job": {"S": NOBODY}, **MORE})
+    row = {"pk": {"S": NOBODY}, "sk": {"S": NOBODY}, **MORE}
     await room.dynamodb.put_item(TableName=room.there.breakers_table, Item=row)
-    await room.dynamodb.put_item(TableName=room.there.cache_table, Item={"key": {"S": NOBODY}})
+    answer = {"key": {"S": NOBODY}, **MORE}
+    await room.dynamodb.put_item(TableName=room.there.cache_table, Item=answer)
     await room.s3.put_object(Bucket=room.there.bucket, Key=NOBODY, Body=b"payload")
 
 
