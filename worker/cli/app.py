@@ -90,43 +90,6 @@ def check(
 
 
 @app.command()
-def init(
-    path: Annotated[Path, typer.Argument(help="The file; refused if it is there.")] = Path(
-        "worker.toml"
-    ),
-    *,
-    queue_url: Annotated[str | None, typer.Option(help="The jobs queue.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A model id, an inference profile id or an ARN.")
-    ] = None,
-    region: Annotated[str | None, typer.Option(help="The model's Region.")] = None,
-) -> None:
-    """Write a settings file: what a new fleet needs first, with every default beside it."""
-    from worker.cli.init import init as body
-
-    raise typer.Exit(body(path, queue_url=queue_url, model=model, region=region))
-
-
-@app.command()
-def doctor(
-    *,
-    calls: Annotated[
-        bool, typer.Option("--calls/--no-calls", help="Call each model for one token, or do not.")
-    ] = True,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Say what a worker would meet (rights, queues, tables, models, clock), each with its fix.
-
-    Changes nothing. Calls each model for one token, which costs a fraction of a cent; exit 1
-    if something is red.
-    """
-    from worker.cli.doctor.command import doctor as body
-
-    raise typer.Exit(body(config, calls=calls, as_json=as_json))
-
-
-@app.command()
 def health(
     *,
     ready: Annotated[bool, typer.Option("--ready", help="Ask whether it takes jobs.")] = False,
@@ -209,6 +172,43 @@ def wait(
         print(place, file=sys.stderr)
         raise typer.Exit(2)
     raise typer.Exit(jobs.wait(place, job_ids, timeout_s=timeout, as_json=as_json))
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file; refused if it is there.")] = Path(
+        "worker.toml"
+    ),
+    *,
+    queue_url: Annotated[str | None, typer.Option(help="The jobs queue.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model id, an inference profile id or an ARN.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The model's Region.")] = None,
+) -> None:
+    """Write a settings file: what a new fleet needs first, with every default beside it."""
+    from worker.cli.init import init as body
+
+    raise typer.Exit(body(path, queue_url=queue_url, model=model, region=region))
+
+
+@app.command()
+def doctor(
+    *,
+    calls: Annotated[
+        bool, typer.Option("--calls/--no-calls", help="Call each model for one token, or do not.")
+    ] = True,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a worker would meet (rights, queues, tables, models, clock), each with its fix.
+
+    Changes nothing. Calls each model for one token, which costs a fraction of a cent; exit 1
+    if something is red.
+    """
+    from worker.cli.doctor.command import doctor as body
+
+    raise typer.Exit(body(config, calls=calls, as_json=as_json))
 
 
 @local.command()

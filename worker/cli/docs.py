@@ -1,8 +1,7 @@
 """The reference pages, written from the code: `python -m worker.cli.docs docs`.
 
-Some are written whole, the example of a settings file beside the folder among them; of
-`breaker.md` only the tables are, between their marks. A test fails when a page is not what
-this writes.
+Some are written whole; of `breaker.md` only the tables are, between their marks.
+A test fails when a page is not what this writes.
 """
 
 import inspect
@@ -27,7 +26,7 @@ _MADE: Final = "<!-- Written by `python -m worker.cli.docs docs`; edit the code 
 
 
 def pages() -> dict[str, str]:
-    """Every page by its file name."""
+    """Every page by its file name; the example of a settings file lies beside the folder."""
     return {
         "metrics.md": metrics_page(),
         "events.md": events_page(),

@@ -50,7 +50,7 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
     try:
         found = asyncio.run(in_time(_asked(ours), OPEN_S + LIMIT_S))
     except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
-        print(unasked(error).problem, file=sys.stderr)
+        print(unasked(error), file=sys.stderr)
         return left(2)
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())

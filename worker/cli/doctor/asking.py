@@ -17,6 +17,7 @@ from worker.cli.doctor.finding import Finding, red, yellow
 from worker.cli.doctor.place import Place
 from worker.core.sightings import STORE, Sighting
 from worker.ops.causes import CauseName, cause_of
+from worker.settings import Problem
 
 # As `code_of` tells them.
 MISSING: Final = frozenset(
@@ -158,8 +159,13 @@ def trouble_of(error: BaseException, service: str, place: Place) -> Finding | No
     return None
 
 
-def unasked(error: BaseException) -> Finding:
-    """What to do where the SDK could not even ask."""
+def unasked(error: BaseException) -> Problem:
+    """What to do where the SDK could not even ask, for a command that does something else."""
+    return unopened(error).problem
+
+
+def unopened(error: BaseException) -> Finding:
+    """What to do where the SDK could not even make its clients."""
     place = Place()
     return trouble_of(error, "sts", place) or red(
         "AWS", f"AWS cannot be asked: {code_of(error)}.", "Nothing can be reached."

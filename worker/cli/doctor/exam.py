@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from worker.aws.trouble import FOREIGN
 from worker.cli.doctor import queues, rights
-from worker.cli.doctor.asking import trouble_of, unasked
+from worker.cli.doctor.asking import trouble_of, unopened
 from worker.cli.doctor.finding import Finding, Level, green, ordered, yellow
 from worker.cli.doctor.host import (
     clock_findings,
@@ -111,7 +111,7 @@ async def _held(
             async with asyncio.timeout(limits.clients_s):
                 hands = await opened(stack, settings, limits, at)
         except FOREIGN as error:
-            return Place(), (unasked(error),)
+            return Place(), (unopened(error),)
         found = ordered(await look(hands))
         return hands.place, found
 
