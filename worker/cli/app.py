@@ -203,8 +203,7 @@ def doctor(
 ) -> None:
     """Say what a worker would meet (rights, queues, tables, models, clock), each with its fix.
 
-    Changes nothing. Calls each model for one token, which costs a fraction of a cent; exit 1
-    if something is red.
+    Changes nothing; each model is called for one token, a fraction of a cent. Exit 1 if any is red.
     """
     from worker.cli.doctor.command import doctor as body
 

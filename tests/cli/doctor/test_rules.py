@@ -23,7 +23,8 @@ from worker.cli.doctor.host import (
 from worker.cli.doctor.place import Place
 from worker.cli.doctor.queues import queue_findings
 from worker.cli.doctor.tables import BREAKERS, LEDGER, table_findings
-from worker.cli.doctor.targets import apis_of, resources_of
+from worker.cli.doctor.targets import apis_of, fault_finding, resources_of
+from worker.core.fault import Fault, Kind
 from worker.core.target import Api, Target
 from worker.settings import Settings
 
@@ -247,6 +248,23 @@ def test_each_operation_that_jobs_may_reach_is_called(
     target: Target, apis: tuple[Api, ...]
 ) -> None:
     assert apis_of(target) == apis
+
+
+@pytest.mark.parametrize(
+    ("code", "of"),
+    [
+        ("ProxyConnectionError", "host"),
+        ("ExpiredTokenException", "credentials"),
+        ("InvalidSignatureException", "clock"),
+    ],
+)
+def test_trouble_of_our_own_is_not_told_of_a_target(code: str, of: str) -> None:
+    fault = Fault(kind=Kind.LOCAL, code=code)
+
+    found = fault_finding(Target(name="a", model="m"), (Api.CONVERSE,), fault, HERE)
+
+    assert (found.level, found.of) == (Level.RED, of)
+    assert code in found.says
 
 
 def test_who_asks_is_granted_by_name_or_not_at_all() -> None:

@@ -129,21 +129,9 @@ def trouble_of(error: BaseException, service: str, place: Place) -> Finding | No
     found = unavailable(service, error)
     cause = cause_of(Sighting(of=STORE + service, kind="failed", code=code))
     if cause is CauseName.LOCAL_CLOCK:
-        return red(
-            "clock",
-            f"AWS refuses a signature or its time: {code}.",
-            "No request gets through.",
-            "Set the clock of this host; if it is right, see who signs (a proxy, a wrong secret).",
-            "timedatectl status",
-        )
+        return wrong_clock(code)
     if found.local or cause is CauseName.CREDENTIALS:
-        return red(
-            "credentials",
-            f"AWS takes no credentials of ours: {code}.",
-            "No queue, table or model can be used.",
-            "Run it where the worker runs, or sign in (aws sso login). Who AWS takes us for:",
-            "aws sts get-caller-identity",
-        )
+        return no_credentials(code)
     if found.network or isinstance(error, TimeoutError) or "Timeout" in code:
         what = "answers within the time" if not found.network else "answers"
         variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
@@ -169,6 +157,28 @@ def unopened(error: BaseException) -> Finding:
     place = Place()
     return trouble_of(error, "sts", place) or red(
         "AWS", f"AWS cannot be asked: {code_of(error)}.", "Nothing can be reached."
+    )
+
+
+def wrong_clock(code: str) -> Finding:
+    """What a refused signature means."""
+    return red(
+        "clock",
+        f"AWS refuses a signature or its time: {code}.",
+        "No request gets through.",
+        "Set the clock of this host; if it is right, see who signs (a proxy, a wrong secret).",
+        "timedatectl status",
+    )
+
+
+def no_credentials(code: str) -> Finding:
+    """What refused or missing credentials mean."""
+    return red(
+        "credentials",
+        f"AWS takes no credentials of ours: {code}.",
+        "No queue, table or model can be used.",
+        "Run it where the worker runs, or sign in (aws sso login). Who AWS takes us for:",
+        "aws sts get-caller-identity",
     )
 
 

@@ -8,8 +8,9 @@
     s3:GetObject                     of a key that nobody has
     s3:PutObject                     as a part of an upload that nobody began
 
-AWS asks for the right first, so a refusal of the form says that the right is there. Unlike
-a simulation of policies, it takes everything in: boundaries, organisation, endpoint, bucket.
+A service that asks for the right first, as SQS says of itself, and then refuses the form,
+has not denied it; more cannot be told without an effect. Unlike a simulation of policies,
+it takes everything in: boundaries, organisation, endpoint, bucket.
 """
 
 import asyncio
@@ -120,7 +121,7 @@ async def rights(
     unsure = () if listed else tuple(a for a in denied if a == "s3:GetObject")
     sure = tuple(action for action in denied if action not in unsure)
     if all(leave is Leave.GIVEN for leave, _ in told):
-        return [green(of, f"rights: {', '.join(action.partition(':')[2] for action in tries)}")]
+        return [green(of, f"not denied: {', '.join(action.partition(':')[2] for action in tries)}")]
     return [*common, *_lacking(of, sure, unsure, arn, place)]
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from worker.cli.doctor.asking import no_credentials, wrong_clock
 from worker.cli.doctor.finding import Finding, green, red, yellow
 from worker.cli.doctor.place import Place
 from worker.core.answer import Answer
@@ -93,21 +94,16 @@ def fault_finding(target: Target, apis: Sequence[Api], end: Fault, place: Place)
     )
     match cause:
         case CauseName.LOCAL_CLOCK:
+            return wrong_clock(end.code)
+        case CauseName.CREDENTIALS:
+            return no_credentials(end.code)
+        case CauseName.LOCAL:
             return red(
-                "clock",
-                f"AWS refuses a signature or its time: {end.code}.",
-                "No request gets through.",
-                "Set the clock of this host; if it is right, see who signs (a proxy, a wrong "
-                "secret).",
-                "timedatectl status",
-            )
-        case CauseName.CREDENTIALS | CauseName.LOCAL:
-            return red(
-                "credentials",
-                f"AWS takes no credentials of ours: {end.code}.",
-                "No queue, table or model can be used.",
-                "Run it where the worker runs, or sign in (aws sso login). Who AWS takes us for:",
-                "aws sts get-caller-identity",
+                "host",
+                f"this host is in trouble of its own: {seen}{said}.",
+                "It can call no model, whatever the models do.",
+                "See its proxy, its files and sockets, and who hands out its credentials:",
+                "env | grep -i -e proxy -e AWS_",
             )
         case CauseName.ACCESS_DENIED if "not authorized to perform" in end.message:
             return _no_right(of, what, target, apis, place)
