@@ -31,7 +31,7 @@ _ADVICE: Final = {
     "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
     "NoRegionError": "Set AWS_REGION.",
     "ResourceNotFoundException": "There is no such table in this account and Region; "
-    "`inference-worker check --live` says how to make it.",
+    "`inference-worker doctor` says how to make it.",
 }
 
 
