@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Tests in virtual time know no load, so they share the cores; what meets a real clock runs alone.
+VIRTUAL := tests/model tests/ops tests/runtime tests/sim
 PEERS  := $(VENV)/.peers-installed
 
 .PHONY: demo test check bench clean lock
@@ -14,7 +16,8 @@ test: $(STAMP)           ## every test; needs neither Docker nor an account
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest tests --ignore=tests/core
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(VIRTUAL)
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/core $(VIRTUAL))
 
 check: $(STAMP)          ## lint and types
 	$(BIN)/ruff check .

@@ -732,20 +732,6 @@ def test_the_example_is_the_smallest_configuration() -> None:
     assert tomllib.loads(EXAMPLE.read_text()).keys() == {"queue", "model"}
 
 
-def uncommented(text: str) -> str:
-    return re.sub(r"^# (\[[a-z.]+\]|[a-z_.]+ = .*)$", r"\1", text, flags=re.MULTILINE)
-
-
-def test_all_that_the_example_shows_is_true(tmp_path: Path) -> None:
-    head, lanes = EXAMPLE.read_text().split("# Lanes:")
-
-    load({}, toml(tmp_path, uncommented(head)))
-    bare = re.sub(r"^queue.url.*$", "", uncommented(head), flags=re.MULTILINE)
-    ours = load({}, toml(tmp_path, bare + "# Lanes:" + uncommented(lanes)))
-
-    assert [lane.name for lane in ours.all_lanes()] == ["chat", "batch"]
-
-
 def test_every_setting_says_what_it_means() -> None:
     assert [row.variable for row in rows() if not row.doc] == []
 

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from worker.aws.dead_letters import index_command
 from worker.cli import jobs
 from worker.cli.app import app
 from worker.cli.jobs import Place, job_of, tell
-from worker.cli.live import BREAKERS, CACHE, queue_problems, table_problems
 from worker.client import InvalidJob, Result
 from worker.core.strict_json import Malformed
 
@@ -126,56 +124,6 @@ def test_check_live_without_a_cloud_says_what_to_do(monkeypatch: pytest.MonkeyPa
 
     assert answer.exit_code == 1
     assert "Set AWS_DEFAULT_REGION." in answer.stdout
-
-
-def test_a_queue_as_it_should_be_is_no_problem() -> None:
-    policy = json.dumps({"deadLetterTargetArn": "arn:x:chat-dead", "maxReceiveCount": 100})
-
-    found = queue_problems(
-        URL, "jobs", {"RedrivePolicy": policy, "MaximumMessageSize": "1048576"}, dead_url=DEAD
-    )
-
-    assert found == ()
-
-
-def test_a_queue_that_gives_up_early_is_told_with_the_command() -> None:
-    attributes = {
-        "RedrivePolicy": json.dumps({"deadLetterTargetArn": "a:b", "maxReceiveCount": "3"}),
-        "QueueArn": "arn:aws:sqs:eu-west-1:123456789012:chat-jobs",
-    }
-
-    (problem,) = queue_problems(URL, "jobs", attributes, dead_url=DEAD)
-
-    assert problem.fatal
-    assert problem.run.startswith(f"aws sqs set-queue-attributes --queue-url {URL}")
-    wanted = json.loads(json.loads(problem.run.split("'")[1])["RedrivePolicy"])
-    assert wanted == {
-        "deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:chat-dead",
-        "maxReceiveCount": "100",
-    }
-
-
-def test_a_queue_without_a_backstop_or_room_is_warned_of() -> None:
-    found = queue_problems(URL, "jobs", {"MaximumMessageSize": "262144"}, dead_url=DEAD)
-
-    assert [problem.fatal for problem in found] == [False, False]
-    assert "small messages only" in found[0].wrong
-    assert "never gives up" in found[1].wrong
-
-
-def test_a_table_of_somebody_else_is_refused() -> None:
-    other = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}
-    bare = {"KeySchema": [{"AttributeName": "job", "KeyType": "HASH"}]}
-    ours = {**bare, "GlobalSecondaryIndexes": [{"IndexName": "dead"}]}
-    ttl = {"AttributeName": "ttl", "TimeToLiveStatus": "ENABLED"}
-
-    assert "another key" in table_problems("t", other, ttl)[0].wrong
-    assert "for ever" in table_problems("t", ours, {})[0].wrong
-    assert table_problems("t", ours, ttl) == ()
-    (no_index,) = table_problems("t", bare, ttl)
-    assert (no_index.wrong, no_index.fatal) == ("the table t has no index `dead`.", False)
-    assert no_index.run == index_command("t")
-    assert "`pk` and `sk`" in table_problems("t", ours, ttl, BREAKERS)[0].wrong
 
 
 # --- run -------------------------------------------------------------------------
@@ -472,13 +420,3 @@ def test_local_up_gives_what_a_shell_needs() -> None:
     assert nowhere.exit_code == 1
     assert "    aws dynamodb create-table --table-name none" in nowhere.stdout
     assert code == 0
-
-
-def test_the_caches_table_is_looked_at_by_its_own_key() -> None:
-    table = {"KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}]}
-    on = {"AttributeName": "ttl", "TimeToLiveStatus": "ENABLED"}
-
-    (wrong,) = table_problems("chat-cache", table, on)
-
-    assert table_problems("chat-cache", table, on, CACHE) == ()
-    assert "another key than `job`" in wrong.wrong

@@ -15,14 +15,17 @@ def test_the_reference_pages_are_what_the_code_says(name: str) -> None:
 
 
 def test_the_pages_can_be_written_anew(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
     for name, written in parts().items():
         marks = "".join(f"<!-- {part} -->old<!-- /{part} -->" for part in written)
-        (tmp_path / name).write_text(marks, encoding="utf-8")
+        (docs / name).write_text(marks, encoding="utf-8")
 
-    main(tmp_path)
+    main(docs)
 
-    assert {file.name for file in tmp_path.iterdir()} == {*pages(), *parts()}
+    made = {*docs.iterdir(), tmp_path / "worker.example.toml"}
+    assert made == {(docs / name).resolve() for name in (*pages(), *parts())}
     for name, written in parts().items():
-        text = (tmp_path / name).read_text(encoding="utf-8")
+        text = (docs / name).read_text(encoding="utf-8")
         assert all(part in text for part in written.values())
         assert "-->old<!--" not in text

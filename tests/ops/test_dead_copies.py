@@ -15,6 +15,7 @@ from worker.core.dead import Pick
 from worker.core.envelope import parse
 from worker.core.job import Job, Limits
 from worker.core.ledger import Claim, Ending, Record, Refusal, State
+from worker.ops.dead_bodies import dead_record
 from worker.ops.dead_discard import discard
 from worker.ops.dead_edit import edit
 from worker.ops.dead_import import adopt
@@ -252,12 +253,13 @@ def test_an_edit_of_a_job_that_moved_on_meanwhile_sends_nothing(
         room = DeadRoom()
         await room.die("x")
 
-        async def meanwhile(*_: Any) -> dict[str, str]:
+        async def before(*asked: Any) -> Record:
+            record = await dead_record(*asked)
             await redrive(room.sit(), ALL, FAST, **WHO)
             await room.work(lambda _: False)
-            return {}
+            return record
 
-        monkeypatch.setattr("worker.ops.dead_edit.shut_routes", meanwhile)
+        monkeypatch.setattr("worker.ops.dead_edit.dead_record", before)
         told = await edit(room.desk, "x", put={"prompt": "Mended."}, **WHO)
 
         assert (told.sent, told.wrong) == (False, "redriven by somebody else meanwhile")

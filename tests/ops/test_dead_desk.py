@@ -15,11 +15,12 @@ from worker.core.job import Job, Limits
 from worker.core.ledger import Claim, Record, State
 from worker.core.strict_json import Malformed
 from worker.ops import dead_bodies, dead_desk, dead_discard, dead_edit, dead_import
+from worker.ops.dead_desk import DeadLane
 from worker.ops.dead_pace import Pace
 from worker.ops.dead_redrive import redrive
 from worker.ops.desk import Misused
 from worker.sim.clock import wall_clock
-from worker.sim.memory import Mishap
+from worker.sim.memory import MemoryQueue, Mishap
 
 ALL = Pick()
 DAY_S = 86_400.0
@@ -326,6 +327,43 @@ def test_an_edit_waits_for_its_circuit() -> None:
     run(main())
 
 
+def test_an_edit_to_another_route_waits_for_that_ones_circuit() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        await room.die("job")
+        await room.shut("far")
+
+        there = await edited(room, "job", {"route": "chat"})
+        here = await edited(room, "job", {"prompt": "x"})
+
+        assert there.wrong == "route chat: far is held open"
+        assert here.sent
+
+    run(main())
+
+
+def test_an_edit_to_another_route_goes_to_its_lane() -> None:
+    async def main() -> None:
+        room, chats = DeadRoom(), MemoryQueue(name="chat-jobs")
+        (lane,) = room.desk.lanes
+        other = DeadLane(
+            name="chat",
+            jobs=chats.seen_by(),
+            dead=MemoryQueue(name="chat-dead").seen_by(),
+            routes=frozenset({"chat"}),
+        )
+        room.desk = replace(room.desk, lanes=(replace(lane, routes=frozenset({"default"})), other))
+        await room.die("job")
+
+        told = await edited(room, "job", {"route": "chat"})
+
+        assert told.sent
+        assert [d.job for d in chats.peek()] == ["job"]
+        assert room.sent() == []
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("put", "drop"),
     [({}, ["nothing"]), ({"prompt.deeper": 1}, []), ({}, ["a.b"]), ({"messages.7.x": 1}, [])],
@@ -569,6 +607,21 @@ def test_the_doorbell_of_an_upgrade_is_cleared_away_and_one_that_only_says_so_is
         assert (told.finished, told.adopted) == (1, {"foreign": 1})
         assert await room.listed() == ["other"]
         assert room.left() == ["other+upgrade"]
+
+    run(main())
+
+
+def test_a_record_that_nobody_here_can_read_does_not_end_an_import() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        for job in ("alien", "later", "stranger"):
+            room.dead.put(body_of(job))
+        room.ledger.unreadable.add("later")
+
+        told = await adopted(room)
+
+        assert (told.adopted, told.unreadable, told.stopped) == ({"foreign": 2}, 1, "")
+        assert room.dead.depth().visible == 3
 
     run(main())
 

@@ -276,7 +276,7 @@ def test_a_letter_goes_back_to_the_lane_of_its_route(shared: bool) -> None:  # n
         await room.die("plain")
         first = room.dead
         room.dead = first if shared else own
-        await room.die("chat", route="chat")
+        await room.die("chat", b'{"id": "chat", "prompt": "Why?", "route": "chat"}', route="chat")
 
         told = await redrive(replace(room.desk, lanes=lanes), ALL, FAST, **WHO)
 

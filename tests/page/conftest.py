@@ -26,8 +26,9 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """Playwright's loop runs in this thread until it is stopped: other modules have their own."""
     found = chromium()
     if found is None:
         if os.environ.get("CI"):

@@ -32,6 +32,35 @@ BREAKERS_READ_S: Final = 0.5
 CACHE_POOL: Final = 16
 CACHE_CONNECT_S: Final = 0.5
 CACHE_READ_S: Final = 1.0
+S3_POOL: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pools:
+    """Connections that each client may open; `bedrock` in each Region."""
+
+    sqs_poll: int
+    sqs_control: int
+    dynamodb: int
+    bedrock: int
+    breakers: int = BREAKERS_POOL
+    cache: int = CACHE_POOL
+    s3: int = S3_POOL
+
+    def connections(self, *, regions: int) -> int:
+        """All that may be open at once."""
+        stores = self.sqs_poll + self.sqs_control + self.dynamodb + self.breakers + self.cache
+        return stores + self.s3 + regions * self.bedrock
+
+
+def pools(*, pollers: int, slots: int) -> Pools:
+    """How many connections so many pollers and slots need."""
+    return Pools(
+        sqs_poll=pollers + 2,
+        sqs_control=max(CONTROL_POOL_MIN, slots // 4),
+        dynamodb=min(slots + 2, DYNAMODB_POOL_MAX),
+        bedrock=slots + 2,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +97,8 @@ async def open_clients(
         bedrock_read_s: The backstop behind the attempts' own timers, in seconds.
     """
     create = creator(get_session() if session is None else session)
-    pool = slots + 2 if bedrock_pool is None else bedrock_pool
+    sizes = pools(pollers=pollers, slots=slots)
+    pool = sizes.bedrock if bedrock_pool is None else bedrock_pool
     async with AsyncExitStack() as stack:
 
         async def opened(service: str, config: AioConfig, region: str = "") -> Any:
@@ -80,24 +110,20 @@ async def open_clients(
             for region in dict.fromkeys(regions)
         }
         yield Clients(
-            sqs_poll=await opened("sqs", _config(pollers + 2, read_s=WAIT_MAX_S + 5, tries=1)),
-            sqs_control=await opened(
-                "sqs", _config(max(CONTROL_POOL_MIN, slots // 4), read_s=5, tries=3)
-            ),
-            dynamodb=await opened(
-                "dynamodb", _config(min(slots + 2, DYNAMODB_POOL_MAX), read_s=3, tries=1)
-            ),
+            sqs_poll=await opened("sqs", _config(sizes.sqs_poll, read_s=WAIT_MAX_S + 5, tries=1)),
+            sqs_control=await opened("sqs", _config(sizes.sqs_control, read_s=5, tries=3)),
+            dynamodb=await opened("dynamodb", _config(sizes.dynamodb, read_s=3, tries=1)),
             breakers=await opened(
                 "dynamodb",
                 _config(
-                    BREAKERS_POOL, connect_s=BREAKERS_CONNECT_S, read_s=BREAKERS_READ_S, tries=1
+                    sizes.breakers, connect_s=BREAKERS_CONNECT_S, read_s=BREAKERS_READ_S, tries=1
                 ),
             ),
             cache=await opened(
                 "dynamodb",
-                _config(CACHE_POOL, connect_s=CACHE_CONNECT_S, read_s=CACHE_READ_S, tries=1),
+                _config(sizes.cache, connect_s=CACHE_CONNECT_S, read_s=CACHE_READ_S, tries=1),
             ),
-            s3=await opened("s3", _config(10, read_s=20, tries=3)),
+            s3=await opened("s3", _config(sizes.s3, read_s=20, tries=3)),
             bedrock=bedrock,
         )
 

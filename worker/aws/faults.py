@@ -14,7 +14,7 @@ Bedrock API; "Troubleshooting Bedrock API error codes" of its user guide.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import isfinite
@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from worker.aws.bedrock_sdk_faults import fault_of_exception
+from worker.core.echo import without_echo
 from worker.core.fault import Billed, Fault, Kind, normalised
 
 # tests/aws holds this equal to the service model: an SDK that adds an error fails there.
@@ -121,12 +122,13 @@ _TEXTS: Final = {
 }
 
 
-def fault_of(error: Exception, *, at: float) -> Fault:
+def fault_of(error: Exception, *, at: float, request: Iterable[object] = ()) -> Fault:
     """The fault that `error` tells of; never text of the job.
 
     Args:
         error: What one call of `OPERATIONS` raised.
         at: Now, in seconds since 1970: a hint of the service may be a date.
+        request: What was asked: the service may give it back.
 
     Raises:
         MemoryError: It was one; that is no fault of a service.
@@ -135,7 +137,7 @@ def fault_of(error: Exception, *, at: float) -> Fault:
         raise error
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
-        return _of_answer(error, response, at)
+        return _of_answer(error, response, at, request)
     return fault_of_exception(error)
 
 
@@ -170,7 +172,9 @@ def kind_of_status(status: int | None) -> Kind:
     return BY_STATUS.get(status) or BY_HUNDRED.get(status // 100, Kind.UNKNOWN)
 
 
-def _of_answer(error: Exception, response: Mapping[str, Any], at: float) -> Fault:
+def _of_answer(
+    error: Exception, response: Mapping[str, Any], at: float, request: Iterable[object]
+) -> Fault:
     """The fault of an error that the service (or something before it) answered with."""
     said = response.get("Error", {})
     told = str(said.get("Message") or "")
@@ -197,7 +201,7 @@ def _of_answer(error: Exception, response: Mapping[str, Any], at: float) -> Faul
         kind=kind,
         code=code or type(error).__name__,
         http=http,
-        message=message,
+        message=normalised(without_echo(_FOREIGN.sub("<>", told), request)),
         request_id=str(meta.get("RequestId") or ""),
         billed=Billed.MAYBE if paid or http == HTTPStatus.GATEWAY_TIMEOUT else Billed.NO,
         retry_after_s=wait_s,

@@ -76,7 +76,7 @@ def check(
     config: Config = None,
     *,
     live: Annotated[
-        bool, typer.Option("--live", help="Look at queues, table and bucket too; changes nothing.")
+        bool, typer.Option("--live", help="Look at queues, tables and bucket too; changes nothing.")
     ] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Print every setting, and where it comes from.")
@@ -185,6 +185,42 @@ def wait(
         print(place, file=sys.stderr)
         raise typer.Exit(2)
     raise typer.Exit(jobs.wait(place, job_ids, timeout_s=timeout, as_json=as_json))
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file; refused if it is there.")] = Path(
+        "worker.toml"
+    ),
+    *,
+    queue_url: Annotated[str | None, typer.Option(help="The jobs queue.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model id, an inference profile id or an ARN.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The model's Region.")] = None,
+) -> None:
+    """Write a settings file: what a new fleet needs first, with every default beside it."""
+    from worker.cli.init import init as body
+
+    raise typer.Exit(body(path, queue_url=queue_url, model=model, region=region))
+
+
+@app.command()
+def doctor(
+    *,
+    calls: Annotated[
+        bool, typer.Option("--calls/--no-calls", help="Call each model for one token, or do not.")
+    ] = True,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a worker would meet (rights, queues, tables, models, clock), each with its fix.
+
+    Changes nothing; each model is called for one token, a fraction of a cent. Exit 1 if any is red.
+    """
+    from worker.cli.doctor.command import doctor as body
+
+    raise typer.Exit(body(config, calls=calls, as_json=as_json))
 
 
 @local.command()

@@ -1,6 +1,5 @@
 """`inference-worker check`: what is wrong with the settings, before it costs a job."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,17 +19,18 @@ def loaded(config: Path | None) -> Loaded:
 
 def check(config: Path | None, *, live: bool, show: bool, as_json: bool) -> int:
     """Print every problem; exit 1 if the worker would not start, or not work."""
-    ours, found = _loaded(config)
+    ours, found = given(config)
     if ours and live:
-        from worker.cli.live import look  # noqa: PLC0415  (the SDK takes its time)
+        from worker.cli.doctor.command import stores  # noqa: PLC0415  (the SDK takes its time)
 
-        found += asyncio.run(look(ours.settings))
+        found += stores(ours.settings)
     shown = shown_settings(ours) if ours and (show or as_json) else []
     print(_as_json(found, shown) if as_json else _as_text(found, shown, ours, live=live))
     return 1 if any(problem.fatal for problem in found) else 0
 
 
-def _loaded(config: Path | None) -> tuple[Loaded | None, tuple[Problem, ...]]:
+def given(config: Path | None) -> tuple[Loaded | None, tuple[Problem, ...]]:
+    """The settings, None if they cannot be used, and all that is wrong with them."""
     try:
         ours = loaded(config)
     except SettingsError as error:
@@ -129,6 +129,6 @@ def _as_text(
         parts += [why, "\n\n\n".join(map(str, fatal))]
     parts += [f"warning: {problem}" for problem in found if not problem.fatal]
     if not fatal:
-        seen = "; queues, table and bucket are as they should be" if live else ""
+        seen = "; queues, tables and bucket are as they should be" if live else ""
         parts.append(f"the settings are complete{seen if not found else ''}.")
     return "\n\n".join(parts)

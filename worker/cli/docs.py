@@ -14,6 +14,8 @@ from typing import Final
 
 from worker.cli import breaker_page, markdown
 from worker.cli.breaker_svg import svg
+from worker.cli.init import MODEL, QUEUE_URL
+from worker.cli.init import written as settings_file
 from worker.core.failures import Failure
 from worker.core.metrics import CATALOGUE
 from worker.core.result_schema import SCHEMA
@@ -24,12 +26,13 @@ _MADE: Final = "<!-- Written by `python -m worker.cli.docs docs`; edit the code 
 
 
 def pages() -> dict[str, str]:
-    """Every page by its file name."""
+    """Every page by its file name; the example of a settings file lies beside the folder."""
     return {
         "metrics.md": metrics_page(),
         "events.md": events_page(),
         "settings.md": settings_page(),
         "breaker.svg": svg(),
+        "../worker.example.toml": settings_file(queue_url=QUEUE_URL, model=MODEL),
         "result.schema.json": json.dumps(SCHEMA, indent=2, ensure_ascii=False) + "\n",
     }
 

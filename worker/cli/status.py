@@ -4,11 +4,8 @@ Exit codes: 0 all is well, 1 something is wrong or could not be read, 2 used wro
 """
 
 import asyncio
-import os
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +19,8 @@ from worker.aws.depths import depth
 from worker.aws.ledger import DynamoLedger
 from worker.cli.breaker import desk_of
 from worker.cli.check import loaded
-from worker.cli.live import unasked
+from worker.cli.doctor.asking import unasked
+from worker.cli.in_time import in_time, left
 from worker.ops.status import LIMIT_S, Sources, Status, status
 from worker.ops.waiting import Lane
 from worker.runtime.gates import endpoint_of
@@ -37,8 +35,6 @@ HURRIED: Final = AioConfig(
     retries={"mode": "standard", "total_max_attempts": 1},
 )
 OPEN_S: Final = 0.8  # for the clients, whose credentials may have to be fetched
-LOOK_S: Final = 0.05
-_THREADS: Final = "status"
 _NOBODY: Final = "status-asks-whether-the-table-answers"  # a job's id that nobody has
 
 
@@ -50,38 +46,15 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        found = asyncio.run(_in_time(ours))
+        found = asyncio.run(in_time(_asked(ours), OPEN_S + LIMIT_S))
     except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
         print(unasked(error), file=sys.stderr)
-        return _left(2)
+        return left(2)
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
         print(text(found, why=why))
-    return _left(0 if found.calm else 1)
-
-
-async def _in_time(ours: Loaded) -> Status:
-    loop, threads = asyncio.get_running_loop(), ThreadPoolExecutor(thread_name_prefix=_THREADS)
-    loop.set_default_executor(threads)
-    try:
-        async with asyncio.timeout(OPEN_S + LIMIT_S):
-            return await _asked(ours)
-    finally:
-        # What the resolver still works on is nobody's to wait for: not the loop's either.
-        threads.shutdown(wait=False, cancel_futures=True)
-        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
-
-
-def _left(code: int) -> int:
-    """The exit code; the process ends at once where one of its threads still waits."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
-        time.sleep(LOOK_S)  # an idle one is about to end
-        if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
-            os._exit(code)
-    return code
+    return left(0 if found.calm else 1)
 
 
 async def _asked(ours: Loaded) -> Status:

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError
 from worker.cli.breaker import desk_of, user
 from worker.cli.check import loaded, shown_settings
 from worker.cli.dead_place import PATIENT, dead_desk_of
-from worker.cli.live import unasked
+from worker.cli.doctor.asking import unasked
 from worker.cli.status import HURRIED, sources_of
 from worker.settings import Loaded, SettingsError
 

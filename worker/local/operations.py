@@ -28,6 +28,11 @@ _BUCKET: Final = {
     "HEAD": "HeadBucket",
     "DELETE": "DeleteBucket",
 }
+# By what the query names, of a bucket's parts that somebody may ask for.
+_PARTS: Final = {
+    "lifecycle": "GetBucketLifecycleConfiguration",
+    "publicAccessBlock": "GetPublicAccessBlock",
+}
 
 
 def operation_of(request: web.BaseRequest) -> str:
@@ -52,6 +57,8 @@ def _s3_operation(request: web.BaseRequest) -> str:
             return "ListObjectsV2"
         if request.method == "POST" and "delete" in arguments:
             return "DeleteObjects"
+        if request.method == "GET" and (part := next((p for p in _PARTS if p in arguments), None)):
+            return _PARTS[part]
         return _BUCKET.get(request.method, request.method)
     if "uploadId" in arguments:
         names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload"}

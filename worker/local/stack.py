@@ -28,7 +28,7 @@ from worker.local.gateway import Gateway
 
 HOST: Final = "127.0.0.1"
 _SHUTDOWN_S: Final = 0.1  # clients of a local stack that goes away are gone too
-_SERVICES: Final = ("SQS", "DYNAMODB", "S3", "BEDROCK_RUNTIME", "SFN", "STEPFUNCTIONS")
+_SERVICES: Final = ("SQS", "DYNAMODB", "S3", "BEDROCK_RUNTIME", "SFN", "STEPFUNCTIONS", "STS")
 
 
 def new_account() -> str:

@@ -62,9 +62,9 @@ class DeadDesk:
     at: Callable[[], float]
 
     def lane_of(self, dead: Queue, route: str) -> DeadLane:
-        """Of the lanes whose dead letters lie in `dead`, the one that serves a route."""
+        """Of the lanes that serve a route, one whose dead letters lie in `dead` if there is one."""
         ours = [lane for lane in self.lanes if lane.dead.name == dead.name]
-        return next((lane for lane in ours if route in lane.routes), ours[0])
+        return next((lane for lane in (*ours, *self.lanes) if route in lane.routes), ours[0])
 
     def dead_queues(self) -> list[Queue]:
         """Every dead-letter queue, each once."""

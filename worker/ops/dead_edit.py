@@ -17,7 +17,7 @@ from worker.core.ledger import Record
 from worker.core.strict_json import Malformed, loads
 from worker.ops.dead_bodies import dead_record, holding
 from worker.ops.dead_desk import DeadDesk, row_of, shut_routes
-from worker.ops.dead_send import MOVED_ON, send_back, taken, would_die
+from worker.ops.dead_send import MOVED_ON, route_of, send_back, taken, would_die
 from worker.ops.desk import Misused
 
 ROW_BYTES_MAX: Final = 300_000  # DynamoDB's limit is 400 KB for the whole item
@@ -73,7 +73,6 @@ async def edit(
     """
     row = row_of(desk, "edit", author=author, why=why, job=job, what="")
     record = await dead_record(desk, job)
-    shut = {} if force else await shut_routes(desk, [record.route])
     async with holding(desk, record) as held:
         if held is None:
             return Edited(job=job, sent=False, wrong="its message is not in reach", dry=dry)
@@ -83,8 +82,9 @@ async def edit(
         old = copy.delivery.body
         new = changed(old if body is None else body, put, drop)
         told = Edited(job=job, sent=False, changed=_differs(old, new), dry=dry)
-        barred = f"route {record.route}: {shut[record.route]}" if record.route in shut else ""
-        wrong = _wrong(desk, record, old, new) or await taken(desk, record, new) or barred
+        wrong = _wrong(desk, record, old, new) or await taken(desk, record, new) or ""
+        if not (wrong or force):
+            wrong = await _barred(desk, route_of(desk, record, new))
         if wrong or dry:
             return replace(told, wrong=wrong)
         row = replace(row, what=f"changed {', '.join(told.changed) or 'nothing'}")
@@ -172,6 +172,12 @@ def _wrong(desk: DeadDesk, record: Record, old: bytes, new: bytes) -> str:
     if job.id not in (None, record.job, own):
         return f"id: must stay what it was, or be {record.job!r}, or be absent"
     return would_die(desk, record, new) or ""
+
+
+async def _barred(desk: DeadDesk, route: str) -> str:
+    """Why no target of the route may be called now; "" if one may."""
+    shut = await shut_routes(desk, [route])
+    return f"route {route}: {shut[route]}" if shut else ""
 
 
 async def _kept(desk: DeadDesk, row: Note, body: bytes) -> Note:

@@ -25,7 +25,7 @@ from worker.core.upgrade import upgraded
 from worker.ops.dead_bodies import kind_of, with_records
 from worker.ops.dead_desk import DeadDesk, chosen, ended, noted
 from worker.ops.dead_sweep import Found, Sweep, sweeping
-from worker.ports import Outgoing, Unavailable
+from worker.ports import Outgoing, RecordUnreadable, Unavailable
 
 OWNER: Final = "operator"
 NO_LIFE: Final = -1  # no dead job has this generation next, so that none is woken
@@ -53,6 +53,7 @@ class Imported:
             who tells it.
         outdated: Copies of earlier lives; they were deleted.
         alive: Messages that a life of their job may need; they were left.
+        unreadable: Messages of jobs whose record only a later version can read; likewise.
         stopped: Why it stopped before its end, "" if it did not.
         dry: Whether nothing was to be written: then all is what would be.
     """
@@ -65,6 +66,7 @@ class Imported:
     untold: int
     outdated: int
     alive: int
+    unreadable: int
     stopped: str = ""
     dry: bool = False
 
@@ -91,7 +93,10 @@ async def adopt(desk: DeadDesk, *, author: str, why: str, dry: bool = False) -> 
                 while batch := await sweep.take():
                     for copy, record in await with_records(desk, batch):
                         known = record is not None and listed.get(copy.job) == record.fence
-                        kind = await _one(desk, sweep, copy, record, known=known, dry=dry)
+                        try:
+                            kind = await _one(desk, sweep, copy, record, known=known, dry=dry)
+                        except RecordUnreadable:
+                            kind = "unreadable"
                         (adopted if isinstance(kind, Dead) else count)[
                             kind.reason if isinstance(kind, Dead) else kind
                         ] += 1
@@ -106,6 +111,7 @@ async def adopt(desk: DeadDesk, *, author: str, why: str, dry: bool = False) -> 
         untold=count["untold"],
         outdated=count["outdated"],
         alive=count["alive"],
+        unreadable=count["unreadable"],
         stopped=stopped,
         dry=dry,
     )

@@ -13,7 +13,7 @@ MOVED_ON: Final = "redriven by somebody else meanwhile"
 
 
 async def send_back(desk: DeadDesk, copy: Found, record: Record, body: bytes) -> None:
-    """Send a body to the jobs queue of its letter, for the next generation of its job.
+    """Send a body to the jobs queue of its route, for the next generation of its job.
 
     A body that died under its MessageId, and has an id of its own, begins its first life
     under that. When the job was first sent is left out: its time begins anew.
@@ -21,7 +21,7 @@ async def send_back(desk: DeadDesk, copy: Found, record: Record, body: bytes) ->
     Raises:
         Unavailable: It may or may not have been sent; again is safe.
     """
-    lane = desk.lane_of(copy.queue, record.route)
+    lane = desk.lane_of(copy.queue, route_of(desk, record, body))
     attributes = {"iw-job": own_id(desk, record, body)}
     if attributes["iw-job"] == record.job:
         attributes["iw-redrive"] = str(record.generation + 1)
@@ -32,6 +32,12 @@ def own_id(desk: DeadDesk, record: Record, body: bytes) -> str:
     """The id that a body runs under."""
     job = parse(body, desk.limits)
     return job.id if isinstance(job, Job) and job.id is not None else record.job
+
+
+def route_of(desk: DeadDesk, record: Record, body: bytes) -> str:
+    """The route that a body asks for; the record's where nobody can read the body."""
+    job = parse(body, desk.limits)
+    return job.route if isinstance(job, Job) else record.route
 
 
 async def taken(desk: DeadDesk, record: Record, body: bytes) -> str | None:

@@ -17,7 +17,7 @@ from worker.core.answer import Answer
 from worker.core.breaker import Refusal
 from worker.core.cost import Waste
 from worker.core.events import AttemptMade, CallRefused, FaultUnknown
-from worker.core.fault import Fault, Kind, Vote, heard
+from worker.core.fault import Fault, Kind, Vote, fingerprint, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Request
 from worker.core.pacer import REFUSED_FOR
@@ -243,13 +243,14 @@ class Executor:
             now = loop.time()
             until = max(no.refusal.until, now + REFUSED_S)
             trip.refused[target.name] = Refusal(no.refusal.why, until)
-            trip.barred([self._gates.bar_of(no)])
+            trip.barred([bar := self._gates.bar_of(no)])
             self._house.tell(
                 CallRefused(
                     job=trip.record.job,
                     breaker=no.breaker,
                     why=no.refusal.why,
                     retry_after_s=round(max(0.0, no.refusal.until - now), 3),
+                    version=bar.version,
                 )
             )
             return None
@@ -336,7 +337,10 @@ class Executor:
         if fault.kind is Kind.UNKNOWN:
             self._house.tell(
                 FaultUnknown(
-                    target=target.name, code=fault.code, http=fault.http, message=fault.message
+                    target=target.name,
+                    code=fault.code,
+                    http=fault.http,
+                    fingerprint=fingerprint(fault.kind, fault.code, fault.message),
                 )
             )
         kind = self._mass_death.reads(target.name, trip.record.job, fault.kind, now)

@@ -18,6 +18,7 @@ from worker.core.plan import Seen
 from worker.core.route import Route
 from worker.core.strict_json import Malformed
 from worker.core.target import Target
+from worker.core.trace import Context, context_of, is_chosen
 from worker.core.trail import BARS_MAX, Bar, Leg
 from worker.core.upgrade import upgraded
 from worker.core.verdict import State
@@ -166,6 +167,13 @@ class Trip:
             )
         self.history.append(row)
         return row
+
+    def context(self, share: float | None) -> Context | None:
+        """Where this run's trace is, if that share of all runs is traced and it is one."""
+        if share is None:
+            return None
+        context = context_of(self.record.nonce)
+        return context if is_chosen(context, share) else None
 
     def barred(self, bars: Iterable[Bar]) -> None:
         """Note what stood in the way."""

@@ -31,7 +31,7 @@ _ADVICE: Final = {
     "RacedTooOften": "Others write this record all the time; give the order again.",
     "RecordUnreadable": "A later version wrote it: use a command of that version.",
     "ResourceNotFoundException": "There is no such table in this account and Region; "
-    "`inference-worker check --live` says how to make it.",
+    "`inference-worker doctor` says how to make it.",
 }
 _UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
 

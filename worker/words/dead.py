@@ -31,7 +31,7 @@ _ADVICE: Final = {
     "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
     "NoRegionError": "Set AWS_REGION.",
     "ResourceNotFoundException": "There is no such table in this account and Region; "
-    "`inference-worker check --live` says how to make it.",
+    "`inference-worker doctor` says how to make it.",
 }
 
 
@@ -223,6 +223,7 @@ def imported(told: Imported) -> str:
         f"{would}deleted, for their jobs were redriven": told.outdated,
         f"{would}sent to a worker, for nobody was told their job's answer": told.untold,
         "left, for a life of their job may need them": told.alive,
+        "left, for only a later version can read their job's record": told.unreadable,
     }
     lines = [f"{_count(told.seen, 'message')} in the dead-letter queues."]
     lines += [f"    {count} {what}" for what, count in rows.items() if count]

@@ -24,7 +24,7 @@ TELLS: Final[Mapping[CauseName, tuple[str, str]]] = MappingProxyType(
     {
         CauseName.STORE_DOWN: (
             "a queue or table of ours cannot be used",
-            "`inference-worker check --live` says what it lacks, from where you run it.",
+            "`inference-worker doctor` says what it lacks, from where you run it.",
         ),
         CauseName.NO_WORKER: (
             "jobs wait, and no worker tells of itself",
@@ -179,7 +179,7 @@ def cause(one: Cause) -> Iterable[str]:
         )
     elif one.code:
         yield f"    {plain(one.code)}"
-    yield f"    {todo}"
+    yield f"    {todo} See docs/runbook.md#{one.name}"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,0 +1,47 @@
+"""Leaving in time: for commands that somebody in a hurry waits for.
+
+A name that is slow to resolve keeps a thread, which neither the loop's end nor the
+interpreter's would leave behind.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+LOOK_S: Final = 0.05
+_THREADS: Final = "in-time"
+
+
+async def in_time(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
+    """The outcome of `work`, whose threads nobody waits for.
+
+    Raises:
+        TimeoutError: It took longer than `limit_s` seconds; None for no limit.
+    """
+    threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
+    asyncio.get_running_loop().set_default_executor(threads)
+    try:
+        async with asyncio.timeout(limit_s):
+            return await work
+    finally:
+        # What the resolver still works on is nobody's to wait for: not the loop's either.
+        threads.shutdown(wait=False, cancel_futures=True)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+
+
+def left(code: int) -> int:
+    """The exit code; the process ends at once where one of its threads still waits."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
+        time.sleep(LOOK_S)  # an idle one is about to end
+        if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
+            os._exit(code)
+    return code
