@@ -75,6 +75,9 @@ def visited(page: Page, site: Served) -> Iterator[str]:
     page.get_by_role("button", name="Preview").click()
     page.wait_for_selector("text=What it would change now")
     yield "order"
+    page.goto(f"{site.url}/dead/redrive?class=attempts_exhausted")
+    yield "redrive-refused"
+    site.run(healed(site))
     page.goto(f"{site.url}/job?id=typo-1")
     page.get_by_role("button", name="Show the message").click()
     page.wait_for_selector("#new")
@@ -84,9 +87,6 @@ def visited(page: Page, site: Served) -> Iterator[str]:
     page.get_by_role("button", name="Preview").click()
     page.wait_for_selector(".diff")
     yield "edit"
-    page.goto(f"{site.url}/dead/redrive?class=attempts_exhausted")
-    yield "redrive-refused"
-    site.run(healed(site))
     page.goto(f"{site.url}/dead/redrive?class=too_long")
     page.fill("#reason", "the limit was raised")
     yield "redrive"

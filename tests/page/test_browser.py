@@ -39,8 +39,8 @@ def test_every_screen_fits_and_breaks_no_rule_of_accessibility(
     found = violations(page)
     visitor.sign_in()
 
-    for path in SCREENS:
-        visitor.go(path)
+    for path in dict.fromkeys(one.partition("?")[0] for one in SCREENS):
+        visitor.go(next(one for one in reversed(SCREENS) if one.partition("?")[0] == path))
         found += violations(page)
 
         assert visitor.overflow() <= 0, path
@@ -49,7 +49,8 @@ def test_every_screen_fits_and_breaks_no_rule_of_accessibility(
     assert found == []
 
 
-def test_what_forms_answer_breaks_no_rule_either(visit: Visits) -> None:
+def test_what_forms_answer_breaks_no_rule_either(visit: Visits, site: Served) -> None:
+    site.world.room.breakers.verdicts.clear()
     for width, scheme in ((360, "dark"), (1280, "light")):
         visitor = visit(width, scheme=scheme)
         page = visitor.sign_in("/breaker?name=near")
@@ -270,7 +271,7 @@ def test_without_scripts_a_screen_looks_again_by_itself(visit: Visits, site: Ser
     visitor = visit(scripts=False)
     visitor.sign_in()
 
-    page = acted(visitor, "/dead/redrive?class=too_long", "Redrive 24", rate="20", canary="")
+    page = acted(visitor, "/dead/redrive?class=too_long", "Redrive 24", rate="6", canary="")
 
     expect(page.get_by_text("24 of 24 letters were sent back.")).to_be_visible()
     assert len([url for url in visitor.asked if "/dead/run" in url]) >= 2
