@@ -160,7 +160,7 @@ def test_every_action_works_with_and_without_scripts(
     expect(page.get_by_text("observe is in force for near")).to_be_visible()
 
     acted(visitor, "/job?id=typo-0", "Show the message")
-    assert CANARY in page.content()
+    expect(page.locator("pre")).to_contain_text(CANARY)
     page.fill("#new", json.dumps({"id": "typo-0", "prompt": "Why?", "route": "chat"}))
     page.fill("#reason", "a typo")
     page.get_by_role("button", name="Preview").click()
