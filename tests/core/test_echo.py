@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.core.echo import WORDS_MAX, without_echo
+from worker.core.echo import FOLD_MAX, WORDS_MAX, without_echo
 
 CANARY = "CANARY-zebra-7391"
 REQUEST = (
@@ -27,6 +27,14 @@ REQUEST = (
 )
 def test_what_the_request_says_is_left_out(message: str, told: str) -> None:
     assert without_echo(message, REQUEST) == told
+
+
+def test_in_a_very_long_request_an_echo_is_what_stands_there_to_the_letter() -> None:
+    request = ["word " * FOLD_MAX, f"{CANARY} was here, and so was I."]
+
+    assert without_echo(f"Unexpected: {CANARY}!", request) == "Unexpected: <>"
+    assert without_echo("Unexpected: and so was I.", request) == "Unexpected: <>"
+    assert without_echo("Unexpected: AND SO WAS I.", request) == "Unexpected: AND SO WAS I."
 
 
 def test_what_comes_behind_many_words_is_looked_at_by_nobody_and_dropped() -> None:

@@ -192,15 +192,13 @@ def collector() -> Iterator[Collector]:
 
 
 def commands(records: Mapping[str, Record]) -> Iterator[list[str]]:
-    one_of_each = {(r.state, r.reason): job for job, r in records.items()}.values()
+    # The words of a command are made of what its JSON has: some of them will do.
+    in_words = {"by-rejects", "by-long", "by-odd", "by-poor", "by-parks", "by-poison", "again"}
     for job, record in records.items():
-        yield ["why", job, "--json"]
-        if record.state is State.DEAD:
-            yield ["dead", "show", job, "--json"]
-        if job in one_of_each:
-            yield ["why", job]
-        if job in one_of_each and record.state is State.DEAD:
-            yield ["dead", "show", job]
+        for form in ([], ["--json"]) if job in in_words else (["--json"],):
+            yield ["why", job, *form]
+            if record.state is State.DEAD:
+                yield ["dead", "show", job, *form]
     for form in ([], ["--json"]):
         yield ["dead", "groups", *form]
         yield ["dead", "list", *form]

@@ -12,7 +12,7 @@ from tests.ops.dead_room import WHO, DeadRoom
 from worker.core.dead import Pick
 from worker.core.fault import Kind
 from worker.core.ledger import Attempt, Record, State
-from worker.core.trail import Bar, Leg
+from worker.core.trail import TRAIL_MAX, Bar, Leg
 from worker.core.verdict import Mode, Transition
 from worker.core.verdict import State as Circuit
 from worker.ops.dead_pace import Pace
@@ -163,7 +163,7 @@ def test_a_record_from_before_there_were_trails_tells_what_it_has() -> None:
         assert whats(found) == ["sent", "called", "unknown", "claimed", "parked"]
         assert found.steps[-1].why == "unavailable"
         assert found.unknown == (
-            "what became of claims 1 to 3: the record is from before there were trails",
+            "what became of claims 1 to 3: a worker from before there were trails wrote it",
         )
 
     within(main)
@@ -171,9 +171,9 @@ def test_a_record_from_before_there_were_trails_tells_what_it_has() -> None:
 
 def test_a_trail_that_was_cut_says_which_claims_are_missing() -> None:
     async def main(room: DeadRoom) -> None:
-        trail = (Leg(fence=1, ended="parked"), Leg(fence=4, ended="parked"))
+        trail = tuple(Leg(fence=n, ended="parked") for n in (1, *range(4, TRAIL_MAX + 3)))
 
-        found = await told(room, kept(State.RUNNING, fence=5, trail=trail, lease_until=1e12))
+        found = await told(room, kept(State.RUNNING, fence=23, trail=trail, lease_until=1e12))
 
         assert whats(found)[:4] == ["sent", "claimed", "parked", "unknown"]
         assert found.unknown[0].startswith("what became of claims 2 to 3: a trail keeps")

@@ -17,7 +17,7 @@ from worker.ports import Model
 from worker.sim.clock import in_virtual_time, wall_clock
 from worker.sim.dead_letters import MemoryDeadLetters
 from worker.sim.memory import MemoryBreakers, Wire
-from worker.sim.world import World
+from worker.sim.world import LivingWorker, World, until_quiet
 
 HISTORIES = 300
 SHARE = 100
@@ -165,3 +165,19 @@ def test_every_path_has_what_was_seen_to_happen(first: int) -> None:
         assert called >= history.world.model.started.total()
 
     assert min(total[name] for name in ("jobs", "claims", "parks", "bars", "lapsed", "calls")) > 50
+
+
+def test_a_healthy_job_costs_no_byte_more() -> None:
+    async def main() -> World:
+        world = World()
+        worker = LivingWorker(world, "w1")
+        for n in range(20):
+            world.submit(id=f"a-{n}", prompt="Why?")
+        await until_quiet(world)
+        await worker.drain()
+        return world
+
+    records = in_virtual_time(main()).ledger.records.values()
+
+    assert len(records) == 20
+    assert {(record.trail, record.past, record.history) for record in records} == {((), (), ())}

@@ -14,6 +14,7 @@ Bedrock API; "Troubleshooting Bedrock API error codes" of its user guide.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -108,6 +109,10 @@ BY_HUNDRED: Final[Mapping[int, Kind]] = MappingProxyType(
     {3: Kind.MISCONFIGURED, 4: Kind.REJECTED, 5: Kind.UNAVAILABLE}
 )
 
+CLEAN_MAX: Final = 500
+CLEAN_CHARS_MAX: Final = 1000
+_CLEAN: Final[OrderedDict[str, None]] = OrderedDict()  # in an outage the same ones come all day
+
 WARM_UP_S: Final = 10.0
 """A model that is not ready is not worth asking sooner: the job waits elsewhere."""
 
@@ -201,11 +206,24 @@ def _of_answer(
         kind=kind,
         code=code or type(error).__name__,
         http=http,
-        message=normalised(without_echo(_FOREIGN.sub("<>", told), request)),
+        message=_message(_FOREIGN.sub("<>", told), request),
         request_id=str(meta.get("RequestId") or ""),
         billed=Billed.MAYBE if paid or http == HTTPStatus.GATEWAY_TIMEOUT else Billed.NO,
         retry_after_s=wait_s,
     )
+
+
+def _message(told: str, request: Iterable[object]) -> str:
+    """The service's sentence alone. One that had no echo once is not compared again."""
+    if told not in _CLEAN:
+        without = without_echo(told, request)
+        if without.split() != told.split():
+            return normalised(without)
+        if len(told) <= CLEAN_CHARS_MAX:
+            _CLEAN[told] = None
+        if len(_CLEAN) > CLEAN_MAX:
+            _CLEAN.popitem(last=False)
+    return normalised(told)
 
 
 def _by_text(code: str, told: str, message: str) -> Kind | None:

@@ -13,11 +13,15 @@ from typing import Any, Final
 LONG: Final = 12
 RUN: Final = 4
 WORDS_MAX: Final = 80  # of a message; what comes behind them is dropped
+FOLD_MAX: Final = 100_000  # characters of a request in which case and spaces make no difference
 _EDGE: Final = re.compile(r"^\W+|\W+$")
 
 
 def without_echo(message: str, request: Iterable[object]) -> str:
     """The message with `<>` for each part that stands in the request, whatever its case.
+
+    In a request of more than `FOLD_MAX` characters only what stands there to the letter is an
+    echo: to fold many megabytes would hold up every other job.
 
     Args:
         message: As the service gave it.
@@ -31,8 +35,11 @@ def without_echo(message: str, request: Iterable[object]) -> str:
     words = message.split()[:WORDS_MAX]
     if not words:
         return ""
-    texts = [" ".join(text.casefold().split()) for text in _texts(request)]
-    bare = [_EDGE.sub("", word).casefold() for word in words]
+    texts = list(_texts(request))
+    bare = [_EDGE.sub("", word) for word in words]
+    if sum(map(len, texts)) <= FOLD_MAX:
+        texts = [" ".join(text.casefold().split()) for text in texts]
+        bare = [word.casefold() for word in bare]
     echoes: set[int] = set()
     for n, word in enumerate(bare):
         if len(word) >= LONG and _is_in(word, texts):

@@ -254,7 +254,7 @@ def _runs(record: Record, result: Mapping[str, Any], pasts: Pasts) -> Iterator[l
             missing += 1
             continue
         if missing:
-            yield [_gap(fence - missing, fence - 1, generation, whole=not record.trail)]
+            yield [_gap(fence - missing, fence - 1, generation, legs=len(record.trail))]
             missing = 0
         now = record.generation if leg is None else leg.generation
         for life in range(generation + 1, now + 1):
@@ -263,11 +263,11 @@ def _runs(record: Record, result: Mapping[str, Any], pasts: Pasts) -> Iterator[l
         yield _run(known, fence, leg)
 
 
-def _gap(first: int, last: int, generation: int, *, whole: bool) -> Step:
+def _gap(first: int, last: int, generation: int, *, legs: int) -> Step:
     which = f"claim {first}" if first == last else f"claims {first} to {last}"
     why = (
-        "the record is from before there were trails"
-        if whole
+        "a worker from before there were trails wrote it"
+        if legs < TRAIL_MAX
         else f"a trail keeps the first leg and the latest {TRAIL_MAX - 1}"
     )
     text = f"what became of {which}: {why}"
