@@ -136,3 +136,10 @@ async def begun() -> tuple[World, Browser]:
     world = World()
     await world.begin()
     return world, await inside(world)
+
+
+async def calm() -> tuple[World, Browser]:
+    """The same letters, and every circuit closed."""
+    world, asks = await begun()
+    world.room.breakers.verdicts.clear()
+    return world, asks

@@ -126,7 +126,7 @@ def test_an_unknown_breaker_takes_no_order() -> None:
         answer = await order(asks, "hold_open", name="nowhere")
 
         assert answer.status == 422
-        assert "there is no breaker 'nowhere'" in answer.words
+        assert "There is no breaker 'nowhere'" in answer.words
 
     run(main())
 

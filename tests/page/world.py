@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 
 from tests.ops.dead_room import WHO, DeadRoom
+from tests.page.past import ENDPOINT, FAR, NEAR, WORKERS, rows_until
 from worker.core.jury import Seat, Vote
 from worker.core.ledger import Record
 from worker.core.route import Route
 from worker.core.sightings import Sighting
 from worker.core.target import Target
 from worker.core.trail import Bar, Leg
-from worker.core.verdict import Mode, Override, State, Transition, Verdict
+from worker.core.verdict import Mode, Override, State, Verdict
 from worker.ops.dead_desk import noted
 from worker.ops.desk import Desk
 from worker.ops.status import Sources
@@ -29,8 +30,6 @@ from worker.sim.clock import wall_clock
 from worker.sim.memory import MemoryQueue, Wire
 
 CANARY = "canary-7f3a-nobody-may-read-this"
-NEAR, FAR, ENDPOINT = "near", "far", "endpoint:eu-west-1"
-WORKERS = [f"ip-10-0-{n}-{17 + n}-{'abcdef'[n]}{n}f3" for n in range(5)]
 _TARGETS = {
     NEAR: Target(name=NEAR, model="eu.anthropic.claude-sonnet-4-v1:0", region="eu-west-1"),
     FAR: Target(
@@ -118,7 +117,7 @@ class World:
     async def begin(self) -> None:
         """An outage that goes on."""
         self.circuits()
-        self.history()
+        self.room.breakers.rows = rows_until(wall_clock())
         self.jury()
         self.waiting()
         await self.letters()
@@ -173,69 +172,6 @@ class World:
             ),
         ):
             self.room.breakers.verdicts[verdict.name] = verdict
-
-    def history(self) -> None:
-        at = wall_clock()
-        outages = (  # hours ago, minutes, target
-            (150.0, 44.0, NEAR),
-            (97.0, 9.0, NEAR),
-            (52.0, 130.0, FAR),
-            (18.2, 38.0, NEAR),
-            (9.5, 6.0, NEAR),
-            (4.1, 21.0, FAR),
-        )
-        for hours, minutes, name in outages:
-            began = at - hours * 3600
-            self._row(name, State.CLOSED, State.OPEN, 0.0, began, why=OPENED)
-            for n in range(1, 4):
-                then = began + n * minutes * 15
-                self._row(name, State.OPEN, State.HALF_OPEN, 0.0, then, why="its rest is over")
-                last = n == 3
-                new, why = (
-                    (State.RAMP, "3 of 3 probes good") if last else (State.OPEN, "probes bad")
-                )
-                self._row(name, State.HALF_OPEN, new, 0.2 if last else 0.0, then + 4, why=why)
-            ended = began + minutes * 60
-            self._row(name, State.RAMP, State.RAMP, 0.6, ended - 60, why="enough calls went well")
-            self._row(name, State.RAMP, State.CLOSED, 1.0, ended, why="enough calls went well")
-        self._row(NEAR, State.CLOSED, State.OPEN, 0.0, at - 1260.0, why=OPENED)
-        self._row(NEAR, State.OPEN, State.HALF_OPEN, 0.0, at - 12.0, why="its rest is over")
-        self._row(NEAR, State.HALF_OPEN, State.OPEN, 0.0, at - 3.0, why="3 of 3 probes failed")
-        self._row(FAR, State.CLOSED, State.OPEN, 0.0, at - 240.0, why=OPENED)
-        self._row(FAR, State.OPEN, State.HALF_OPEN, 0.0, at - 60.0, why="its rest is over")
-        self._row(FAR, State.HALF_OPEN, State.RAMP, 0.2, at - 50.0, why="2 of 3 probes good")
-        self._row(FAR, State.RAMP, State.RAMP, 0.4, at - 24.0, why="enough calls went well")
-        how = {"mode": Mode.OBSERVE, "for_s": 3600.0, "by": "bob"}
-        why = "the network team works on the VPC endpoint"
-        self._row(ENDPOINT, State.CLOSED, State.CLOSED, 1.0, at - 1200.0, why=why, **how)
-        how = {"mode": Mode.HOLD_OPEN, "for_s": 5400.0, "by": "alice"}
-        self._row(FAR, State.CLOSED, State.CLOSED, 1.0, at - 46_000.0, why="incident 41", **how)
-        for name, rows in self.room.breakers.rows.items():
-            found = sorted(rows.values(), key=lambda row: row.at)
-            numbered = {n: replace(row, version=n, stage=n) for n, row in enumerate(found, 1)}
-            self.room.breakers.rows[name] = numbered
-
-    def _row(
-        self, name: str, old: State, new: State, share: float, at: float, *, why: str, **how: Any
-    ) -> None:
-        rows = self.room.breakers.rows.setdefault(name, {})
-        version = len(rows) + 1
-        given = {"mode": Mode.ENFORCE, "by": WORKERS[1], "for_s": 0.0, **how}
-        rows[version] = Transition(
-            name=name,
-            version=version,
-            stage=version,
-            epoch=1,
-            round=1,
-            old=old,
-            new=new,
-            share=share,
-            level=0,
-            cooldown_s=5.0 if new is State.OPEN else 0.0,
-            why=why,
-            at=at,
-            **given,
-        )
 
     def jury(self) -> None:
         at = wall_clock()
@@ -355,4 +291,3 @@ class World:
 
 
 TOO_LONG = "Input is too long for requested model: 40021 tokens"
-OPENED = "4 of 5 voters find it bad (recent): 31 x unavailable ServiceUnavailableException 503"

@@ -162,7 +162,10 @@ class View:
 
     def wrong(self, request: Request, status: int, text: str) -> Response:
         """Say what went wrong, and nothing else."""
-        return self.show(request, "wrong.html", status, title="Not done", text=text)
+        title = "Not done" if request.method == "POST" else "Cannot be shown"
+        return self.show(
+            request, "wrong.html", status, title=title, text=f"{text[:1].upper()}{text[1:]}"
+        )
 
     def go(self, request: Request, address: str, text: str = "", *, well: bool = True) -> Response:
         """Go to another screen, and tell something there."""
