@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.page.conftest import Visitor, Visits
-from tests.page.served import Served
+from tests.page.served import TOKEN, Served
 from tests.page.test_screens import SCREENS
 from tests.page.world import CANARY
 from worker.core.verdict import Mode
@@ -97,7 +97,8 @@ NAMED = """() => {
 
 def test_an_order_is_given_by_keyboard_alone(visit: Visits, site: Served) -> None:
     page = visit().go("/breaker?name=near")
-    page.keyboard.insert_text("a-token-of-these-tests")  # the field has the focus
+    expect(page.locator("#token")).to_be_focused()
+    page.keyboard.insert_text(TOKEN)
     page.keyboard.press("Enter")
     page.wait_for_selector("nav")
 
