@@ -13,8 +13,8 @@ from aws_embedded_metrics.constants import TIMESTAMP
 from aws_embedded_metrics.logger.metrics_context import MetricsContext
 from aws_embedded_metrics.serializers.log_serializer import LogSerializer
 
-from worker.core.measures import Series
 from worker.core.metric import By
+from worker.core.series import Series
 
 Write = Callable[[bytes], object]
 Flush = Callable[[Sequence[Series], float], None]

@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from worker.core.events import BreakerMoved, StoreFailed
+from worker.core.events import BreakerContested, BreakerMoved, StoreFailed
 from worker.core.gate import Gate
 from worker.core.moves import Order, Restore, moved
-from worker.core.verdict import Transition, Verdict, is_behind, transition
+from worker.core.verdict import State, Transition, Verdict, is_behind, transition
 from worker.core.window import NEVER
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 
@@ -101,12 +101,18 @@ class Orders:
                 return None
             there = await self._written(old, new)
             if there.nonce == new.nonce:
+                lasted_s = gate.troubled_s(now())
                 gate.adopt(new, now(), self._at())
-                await self._told(old, new)
+                await self._told(old, new, lasted_s=lasted_s)
                 return new
             if is_behind(there, old):
                 await self.restore(gate, there)
             else:
+                self._tell(
+                    BreakerContested(
+                        breaker=old.name, order=type(order).__name__, version=new.version
+                    )
+                )
                 gate.adopt(there, now(), self._at())
         return None
 
@@ -162,18 +168,19 @@ class Orders:
         self.refusals.end()
         return there
 
-    async def _told(self, old: Verdict, new: Verdict) -> None:
+    async def _told(self, old: Verdict, new: Verdict, *, lasted_s: float = 0.0) -> None:
         row = transition(old, new, round(self._at(), 3))
         if row is None:
             return
-        self._tell(_event(row))
+        closes = row.new is State.CLOSED and row.old is not State.CLOSED
+        self._tell(_event(row, lasted_s=round(lasted_s, 3) if closes else 0.0))
         try:
             await self.ask(self._store.note(row))
         except Unavailable as error:
             self._tell(StoreFailed(store=error.store, operation="note", why=error.why))
 
 
-def _event(row: Transition) -> BreakerMoved:
+def _event(row: Transition, *, lasted_s: float) -> BreakerMoved:
     return BreakerMoved(
         breaker=row.name,
         scope="fleet",
@@ -185,4 +192,5 @@ def _event(row: Transition) -> BreakerMoved:
         version=row.version,
         cooldown_s=row.cooldown_s,
         why=row.why,
+        lasted_s=lasted_s,
     )

@@ -309,6 +309,7 @@ class Settler:
                 wasted_most_usd=round(trip.wasted.most_usd, 9),
                 blocked=answered.answer.blocked if answered else False,
                 fingerprint=record.fingerprint,
+                calls=len(trip.history),
             )
         )
 

@@ -22,7 +22,9 @@ from structlog.typing import EventDict, FilteringBoundLogger
 
 from worker.core.events import (
     AttemptMade,
+    BreakerContested,
     BreakerMoved,
+    BreakerProbed,
     BreakersBlind,
     CacheFilled,
     CacheRead,
@@ -37,14 +39,20 @@ from worker.core.events import (
     IntakeHeld,
     LeaseLost,
     PaceChanged,
+    RetryRefused,
     StoreFailed,
 )
-from worker.core.measures import Measurement, Metrics, Names, Series, measure
+from worker.core.measures import Names, measure
+from worker.core.metric import Profile
+from worker.core.series import Measurement, Metrics, Series
 
 # What is not listed is told at `info`. `job.settled` is the canonical line of a job.
 LEVELS: Final[Mapping[type[Event], str]] = MappingProxyType(
     {
         AttemptMade: "debug",
+        RetryRefused: "debug",
+        BreakerProbed: "debug",
+        BreakerContested: "debug",
         CallRefused: "debug",
         DeliverySkipped: "debug",
         HandlerAsked: "debug",
@@ -89,6 +97,7 @@ class Telemetry:
         level: str = "info",
         flush_s: float = 10.0,
         gauges: Mapping[str, Gauge] = MappingProxyType({}),
+        profile: Profile = Profile.FULL,
         file: BinaryIO | None = None,
         at: Callable[[], float] = time.time,
     ) -> None:
@@ -102,6 +111,7 @@ class Telemetry:
             level: Lines below are not written.
             flush_s: Seconds between two flushes.
             gauges: For each metric that is read at the flush, who knows it.
+            profile: How much of the catalogue is written.
             file: Where log lines go; by default stdout.
             at: The wall clock.
         """
@@ -111,7 +121,7 @@ class Telemetry:
         self._flush_s = flush_s
         self._gauges = gauges
         self._at = at
-        self._metrics = Metrics()
+        self._metrics = Metrics(profile)
         log = _logger(file or sys.stdout.buffer, level, at, {"service": service, "worker": worker})
         self._lines = _lines(log, level)
 
