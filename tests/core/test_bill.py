@@ -4,11 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from worker.core.bill import ALARMS, LOGS, SERIES, log_bytes, series
+from worker.core.bill import ALARMS, LOGS, SERIES, idle, log_bytes, series
 from worker.core.failures import Failure
 from worker.core.fault import Kind
 from worker.core.measures import Names
-from worker.core.metric import By, Profile
+from worker.core.metric import By, Profile, Way
 from worker.core.metrics import CATALOGUE
 
 SMALLEST = Names(
@@ -84,9 +84,7 @@ def test_one_more_target_in_another_region_costs_what_it_may_write() -> None:
 
     rows = CATALOGUE.values()
     assert {n for n, by in grown.items() if by} == {
-        row.name
-        for row in rows
-        if {By.TARGET, By.BREAKER, By.BUCKET, By.HANDLER} & set(row.by)
+        row.name for row in rows if {By.TARGET, By.BREAKER, By.BUCKET, By.HANDLER} & set(row.by)
     }
     assert grown["ModelCalls"] == 1
     assert grown["Probes"] == 2
@@ -107,3 +105,14 @@ def test_the_log_grows_with_the_jobs_and_with_the_level() -> None:
     assert log_bytes(Profile.FULL, "info", 1000) == 1000 * one
     assert log_bytes(Profile.FULL, "debug", 1) > one > log_bytes(Profile.FULL, "error", 1) > 0
     assert log_bytes(Profile.CORE, "info", 1) < one
+
+
+def test_a_worker_that_waits_tells_its_heartbeat_and_its_gauges() -> None:
+    told = {(one.metric, *one.labels): one.value for one in idle(SMALLEST)}
+
+    assert told.pop(("Heartbeat",)) == 1
+    assert set(told.values()) == {0.0}
+    assert ("BreakerOpen", "endpoint:default") in told
+    assert {name for name, *_ in told} == {
+        row.name for row in CATALOGUE.values() if row.way is Way.GAUGE
+    } - {"Pace"}

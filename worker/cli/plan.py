@@ -1,5 +1,6 @@
 """`inference-worker plan`: what CloudWatch will ask for metrics and logs, before it does."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from worker.aws.emf import documents
 from worker.cli.check import loaded
 from worker.core.bill import (
     ALARMS,
@@ -16,15 +18,18 @@ from worker.core.bill import (
     READ_ON,
     SERIES,
     SOURCE,
+    idle,
     log_bytes,
     series,
 )
 from worker.core.measures import Names
 from worker.core.metric import Profile
+from worker.core.series import Metrics
 from worker.settings import Settings, SettingsError
 from worker.wiring_names import names_of
 
 JOBS: Final = 1_000_000
+MONTH_S: Final = 30 * 86_400
 
 
 def plan(config: Path | None, *, alarms: int, as_json: bool) -> int:
@@ -48,25 +53,46 @@ def bill(settings: Settings, *, alarms: int) -> dict[str, Any]:
         "profile": settings.metrics.profile.value,
         "log_level": settings.log_level,
         "names": {one.name: sorted(getattr(names, one.name)) for one in fields(names)},
-        "profiles": {
-            profile.value: _profile(names, profile, settings.log_level) for profile in Profile
-        },
+        "profiles": {profile.value: _profile(settings, names, profile) for profile in Profile},
         "alarms": {"metrics": alarms, "usd": _usd(ALARMS.usd(alarms))},
         "jobs": JOBS,
         "prices": {"source": SOURCE, "read_on": READ_ON, "region": "us-east-1"},
     }
 
 
-def _profile(names: Names, profile: Profile, level: str) -> dict[str, Any]:
+def _profile(settings: Settings, names: Names, profile: Profile) -> dict[str, Any]:
     by_metric = series(names, profile)
-    count, size = sum(by_metric.values()), log_bytes(profile, level, JOBS)
+    count, size = sum(by_metric.values()), log_bytes(profile, settings.log_level, JOBS)
+    waits = idle_bytes(settings, names, profile)
     return {
         "series": count,
         "usd": _usd(SERIES.usd(count)),
         "log_bytes": size,
-        "log_usd": _usd(Decimal(size) / GB * LOGS.steps[0][1]),
+        "log_usd": _usd(_log_usd(size)),
+        "idle_log_bytes": waits,
+        "idle_log_usd": _usd(_log_usd(waits)),
         "by_metric": by_metric,
     }
+
+
+def idle_bytes(settings: Settings, names: Names, profile: Profile) -> int:
+    """What a worker that only waits writes in a month: a flush, written out, so many times."""
+    metrics = Metrics(profile)
+    for one in idle(names):
+        metrics.add(one)
+    lines = documents(
+        metrics.take(),
+        time.time(),
+        namespace=settings.metrics.namespace,
+        service=settings.service,
+        worker="0" * 12,
+    )
+    flush = sum(len(line) + 1 for line in lines)
+    return round(flush * MONTH_S / settings.metrics.flush_s)
+
+
+def _log_usd(size: int) -> Decimal:
+    return Decimal(size) / GB * LOGS.steps[0][1]
 
 
 def _usd(amount: Decimal) -> float:
@@ -81,13 +107,14 @@ def _as_text(told: Mapping[str, Any]) -> str:
             f"{count} {kind if count != 1 else kind[:-1]}" for kind, count in names.items()
         ),
         "",
-        f"{'profile':<10}{'series':>8}{'USD a month':>14}{'log, MB':>10}{'log, USD':>10}",
+        f"{'profile':<10}{'series':>8}{'USD a month':>14}   log per million jobs   per idle worker",
     ]
     for name, profile in told["profiles"].items():
         in_force = "   in force" if name == told["profile"] else ""
         lines.append(
             f"{name:<10}{profile['series']:>8}{profile['usd']:>14.2f}"
-            f"{profile['log_bytes'] / 1e6:>10.0f}{profile['log_usd']:>10.2f}{in_force}"
+            f"{profile['log_bytes'] / 1e6:>11.0f} MB {profile['log_usd']:>8.2f}"
+            f"{profile['idle_log_bytes'] / 1e6:>11.0f} MB {profile['idle_log_usd']:>5.2f}{in_force}"
         )
     alarms = told["alarms"]
     if alarms["metrics"]:
@@ -101,8 +128,8 @@ settings can come to: every route (and `other`, for jobs that name none of them)
 breaker, handler, bucket and store, and every kind of fault. A series is paid for by the
 hour in which it was written, so this is the most. Workers add nothing: none of them is a
 dimension.
-Log: lines and metrics of a million jobs, answered at once, at this log level. A worker
-that waits writes its gauges every `metrics.flush_s` seconds all the same.
+Log: lines and metrics of a million jobs, answered at once, at this log level; and what a
+worker writes in a month that only waits, every `metrics.flush_s` seconds.
 Prices, in USD: {SERIES.steps[0][1]} per {SERIES.per}, cheaper from 10,000 on;
 {ALARMS.steps[0][1]} per {ALARMS.per};
 {LOGS.steps[0][1]} per {LOGS.per}. The account's first {SERIES.free} series, {ALARMS.free} alarmed

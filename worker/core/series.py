@@ -4,7 +4,7 @@ A series is what CloudWatch keeps, and is paid for: one metric with the values o
 set of its dimensions. Which of them are written is the profile's word.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from worker.core.metric import Metric, Profile, Way
 from worker.core.metrics import CATALOGUE
@@ -29,10 +29,6 @@ class Series(NamedTuple):
     values: tuple[float, ...]
 
 
-_Key = tuple[str, tuple[str, ...]]
-_ORDER: Final = {name: n for n, name in enumerate(CATALOGUE)}
-
-
 class Metrics:
     """Adds up measurements between two flushes.
 
@@ -40,37 +36,52 @@ class Metrics:
         profile: What it leaves out is not kept.
     """
 
-    __slots__ = ("_each", "_rows", "_sums")
+    __slots__ = ("_kept",)
 
     def __init__(self, profile: Profile = Profile.FULL) -> None:
-        self._rows = {name: row.within(profile) for name, row in CATALOGUE.items()}
-        self._sums: dict[_Key, float] = {}
-        self._each: dict[_Key, list[float]] = {}
+        rows = ((row, row.within(profile)) for row in CATALOGUE.values())
+        self._kept = {row.name: None if less is None else _Kept(row, less) for row, less in rows}
 
     def add(self, one: Measurement) -> None:
         """Add one measurement; its metric must be in the catalogue."""
         name, value, labels = one
-        row = self._rows[name]
-        if row is None:
+        kept = self._kept[name]
+        if kept is None:
             return
-        if len(row.by) < len(labels):
-            of = zip(CATALOGUE[name].by, labels, strict=True)
-            labels = tuple(label for by, label in of if by in row.by)
-        key = (name, labels)
-        if row.way is Way.SUM:
-            self._sums[key] = self._sums.get(key, 0) + value
+        if kept.picks is not None:
+            labels = tuple(labels[n] for n in kept.picks)
+        values = kept.values.get(labels)
+        if values is None:
+            kept.values[labels] = [value]
+        elif kept.adds:
+            values[0] += value
         else:
-            self._each.setdefault(key, []).append(value)
+            values.append(value)
 
     def take(self) -> tuple[Series, ...]:
         """Everything since the last time, in the catalogue's order."""
-        found: dict[_Key, tuple[float, ...]] = {key: (value,) for key, value in self._sums.items()}
-        found |= {key: tuple(values) for key, values in self._each.items()}
-        self._sums, self._each = {}, {}
-        keys = sorted(found, key=lambda key: (_ORDER[key[0]], key[1]))
-        series = []
-        for name, labels in keys:
-            row = self._rows[name]
-            assert row is not None, "what is left out is not kept"
-            series.append(Series(row, labels, found[name, labels]))
-        return tuple(series)
+        taken = []
+        for kept in self._kept.values():
+            if kept is not None and kept.values:
+                found, kept.values = kept.values, {}
+                taken += [Series(kept.row, by, tuple(found[by])) for by in sorted(found)]
+        return tuple(taken)
+
+
+class _Kept:
+    """What one row came to since the last flush, by its labels.
+
+    Attributes:
+        row: As the profile has it.
+        picks: Which of a measurement's labels it is kept by; None for all of them.
+        adds: Whether its values are added up.
+    """
+
+    __slots__ = ("adds", "picks", "row", "values")
+
+    def __init__(self, full: Metric, row: Metric) -> None:
+        self.row = row
+        self.adds = row.way is Way.SUM
+        picks = tuple(n for n, by in enumerate(full.by) if by in row.by)
+        self.picks = None if len(picks) == len(full.by) else picks
+        self.values: dict[tuple[str, ...], list[float]] = {}
