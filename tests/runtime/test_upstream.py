@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from worker.core.degrade import Context
 from worker.core.events import BreakerProbed, RetryRefused
 from worker.core.fault import Fault, Kind
+from worker.core.job import Job
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
 from worker.core.route import Route
 from worker.core.target import Target
 from worker.core.verdict import Mode, Override, State, Verdict
 from worker.core.window import Outcome
+from worker.ports import Handler
 from worker.runtime.gates import Gates
 from worker.runtime.upstream import SHRINK_S, Upstream
 from worker.sim.clock import in_virtual_time
@@ -184,6 +187,27 @@ def test_a_retry_that_the_budget_has_no_means_for_is_told_once_for_each_run() ->
     worker = played(world, 1)
 
     assert [one.job for one in worker.told.of(RetryRefused)] == ["job-0"]
+
+
+def test_a_retry_that_the_budget_refused_is_told_once_though_handlers_decline() -> None:
+    class Declines:
+        async def answer(self, _: Job, __: Context) -> None:
+            return None
+
+    retry = RetryPolicy(attempts=3, budget_max=0.0, budget_per_success=0.0)
+    route = replace(WAITS, targets=(NEAR,), retry=retry, degraded=("a", "b"), on_open="degrade")
+    world = World(routes={"default": route})
+    world.model.mood = until(1.0, DOWN)
+    handlers = {name: Handler(does=Declines()) for name in ("a", "b")}
+
+    async def main() -> list[RetryRefused]:
+        world.submit(id="job-0", prompt="Hello.")
+        worker = LivingWorker(world, "w", house={"handlers": handlers})
+        await until_quiet(world)
+        await worker.drain()
+        return worker.told.of(RetryRefused)
+
+    assert [one.job for one in in_virtual_time(main())] == ["job-0"]
 
 
 def test_a_retry_that_nothing_but_the_budget_stood_against_is_no_other_refusal() -> None:

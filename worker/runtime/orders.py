@@ -2,8 +2,9 @@
 
 One write, conditional on the version and nonce that were known. Who loses the race gets
 what is there, and the order is asked again about that: mostly it does not hold any more.
-A write whose answer was lost is looked up: its nonce says whether it stands. History and
-the event are told by the one whose write won.
+A write whose answer was lost is looked up: its nonce says whether it stands. Where that
+cannot be had either, whoever reads the verdicts next finds it. History and the event are
+told by the one whose write won.
 """
 
 import asyncio
@@ -76,6 +77,7 @@ class Orders:
         self._at = at
         self._tell = tell
         self.refusals = Refusals()
+        self._doubted: dict[str, tuple[Verdict, Verdict, float]] = {}  # by the write's nonce
 
     async def give(self, gate: Gate, order: Order) -> Verdict | None:
         """Carry out one order; the gate adopts what is learned on the way.
@@ -99,9 +101,9 @@ class Orders:
             )
             if new is None:
                 return None
-            there = await self._written(old, new)
+            lasted_s = gate.troubled_s(now())
+            there = await self._written(old, new, lasted_s=lasted_s)
             if there.nonce == new.nonce:
-                lasted_s = gate.troubled_s(now())
                 gate.adopt(new, now(), self._at())
                 await self._told(old, new, lasted_s=lasted_s)
                 return new
@@ -113,8 +115,23 @@ class Orders:
                         breaker=old.name, order=type(order).__name__, version=new.version
                     )
                 )
+                await self.recall(there)
                 gate.adopt(there, now(), self._at())
         return None
+
+    async def recall(self, there: Verdict) -> None:
+        """Tell a write of ours that was in doubt, now that it is seen to stand.
+
+        Args:
+            there: What the store has now.
+        """
+        found = self._doubted.pop(there.nonce, None)
+        for nonce, (_, new, _) in list(self._doubted.items()):
+            if new.name == there.name and new.version <= there.version:
+                del self._doubted[nonce]  # it does not stand, or was overtaken unseen
+        if found is not None:
+            old, new, lasted_s = found
+            await self._told(old, new, lasted_s=lasted_s)
 
     async def restore(self, gate: Gate, there: Verdict) -> None:
         """The store has forgotten what we know: write it back.
@@ -149,7 +166,7 @@ class Orders:
         except TimeoutError:
             raise Unavailable(store="breakers", why="TimeoutError") from None
 
-    async def _written(self, old: Verdict, new: Verdict) -> Verdict:
+    async def _written(self, old: Verdict, new: Verdict, *, lasted_s: float = 0.0) -> Verdict:
         """What is there after this write.
 
         Raises:
@@ -158,7 +175,11 @@ class Orders:
         try:
             there = await self.ask(self._store.swap(old, new))
         except Unavailable as error:
-            board: Board = await self.ask(self._store.read(consistent=True))
+            try:
+                board: Board = await self.ask(self._store.read(consistent=True))
+            except Unavailable:
+                self._doubted[new.nonce] = (old, new, lasted_s)
+                raise
             there = board.verdicts.get(new.name, Verdict(name=new.name))
             if there == old:
                 if error.why == UNREADABLE:  # a later version's: it is ours alone that is refused
