@@ -101,7 +101,7 @@ def test_a_worker_with_a_clock_says_what_telling_took_and_what_it_wrote() -> Non
     assert found["line_bytes_per_job"] > 500
     core = telemetry.run(Profile.CORE, "warning", jobs=60, latency_ms=1, slots=20)
     assert core.log_bytes == core.metric_bytes, "the settings say what is written"
-    assert 20 * 60 < core.metric_bytes < measured.metric_bytes
+    assert 20 * 60 < core.metric_bytes < 0.75 * measured.metric_bytes, "half of it"
 
 
 def test_a_peer_without_a_clock_has_its_log_measured_too() -> None:

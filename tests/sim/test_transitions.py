@@ -3,6 +3,9 @@
 Small fleets on a bad day, each told by its seed: the service fails, hangs and comes back, and
 of the calls to the breakers' table requests and answers are lost. Members race for every move.
 
+What can be told by nobody is a move whose answer was lost, and the look after it too, and that
+another move overtook before anybody looked again: neither counted nor noted, one in thousands.
+
     python -m tests.sim.test_transitions 1000     plays so many, and says what came of them
 """
 
@@ -91,10 +94,6 @@ class Day:
             if one.metric.name == "BreakerTransitions"
         }
 
-    @property
-    def exact(self) -> bool:
-        return self.counted() == self.noted() == self.written
-
     def noted(self) -> dict[str, float]:
         """How many rows the history has, by breaker."""
         return {name: len(rows) for name, rows in self.fleet.store.rows.items()}
@@ -112,7 +111,7 @@ def test_the_sum_of_transitions_is_the_number_of_rows_in_the_history(first: int)
     for seed in range(first, first + 10):
         day = lived(seed)
 
-        assert day.exact, f"seed {seed}"
+        assert day.counted() == day.noted() == day.written, f"seed {seed}"
         befell += day.befell
 
     assert befell["conflicts"] > 10, "they did race"
@@ -122,10 +121,12 @@ def test_the_sum_of_transitions_is_the_number_of_rows_in_the_history(first: int)
 
 if __name__ == "__main__":
     so_far: Counter[str] = Counter()
-    wrong = []
+    wrong, short = [], []
     for seed in range(int(sys.argv[1])):
         day = lived(seed)
         so_far += day.befell
-        if not day.exact:
+        if day.counted() != (noted := day.noted()):
             wrong.append(seed)
-    sys.stdout.write(f"{sys.argv[1]} fleets, {dict(so_far)}, wrong: {wrong}\n")
+        if noted != day.written:
+            short.append(seed)
+    sys.stdout.write(f"{dict(so_far)}, not as noted: {wrong}, short of a move: {short}\n")
