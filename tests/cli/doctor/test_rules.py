@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from worker.cli.doctor import host, targets
 from worker.cli.doctor import place as place_module
 from worker.cli.doctor.buckets import bucket_findings
-from worker.cli.doctor.finding import Level
+from worker.cli.doctor.finding import Finding, Level
 from worker.cli.doctor.host import (
     METADATA,
     Answered,
@@ -97,15 +98,63 @@ def test_a_queue_with_a_key_of_its_own_is_encrypted() -> None:
     assert [*queue_findings(URL, "jobs", plain | {"KmsMasterKeyId": "alias/ours"})] == []
 
 
-def test_a_bucket_of_another_region_is_told_with_the_command_for_one_here() -> None:
-    rules = {"Rules": [{"Status": "Enabled", "Expiration": {"Days": 3}}]}
-    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    public = {"PublicAccessBlockConfiguration": dict.fromkeys(blocks, True)}
+BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+SHUT = ("", {"PublicAccessBlockConfiguration": dict.fromkeys(BLOCKS, True)})
+DAY_S = 86_400
 
-    (found,) = bucket_findings("b", {"BucketRegion": "us-east-1"}, ("", rules), ("", public), HERE)
+
+def ends(days: int, **more: Any) -> dict[str, Any]:
+    """A rule of a lifecycle."""
+    return {"Status": "Enabled", "Expiration": {"Days": days}, **more}
+
+
+def judged(code: str, *rules: dict[str, Any], head: Any = (), public: Any = SHUT) -> list[Finding]:
+    """What is found of a bucket with these rules."""
+    told = (code, {"Rules": rules} if rules else {})
+    return [*bucket_findings("b", dict(head), told, public, HERE, keep_s=14 * DAY_S)]
+
+
+def test_a_bucket_of_another_region_is_told_with_the_command_for_one_here() -> None:
+    (found,) = judged("", ends(30), head={"BucketRegion": "us-east-1"})
 
     assert "is in us-east-1, and the SDK's Region is eu-west-1" in found.says
     assert found.run.endswith("LocationConstraint=eu-west-1")
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError", "AccessDenied", "NotImplemented"])
+def test_rules_that_could_not_be_read_are_not_replaced(code: str) -> None:
+    found = judged(code, public=(code, {}))
+
+    assert len(found) == 2
+    assert all("cannot be looked at as a whole" in one.says for one in found)
+    assert not any("put-bucket" in one.run or "put-public" in one.run for one in found)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),
+        (ends(7, Filter={"Prefix": "it's theirs/"}),),
+        (ends(7, Filter={"Tag": {"Key": "a", "Value": "b"}}),),
+        (ends(7, Status="Disabled"),),
+        ({"Status": "Enabled", "Expiration": {"ExpiredObjectDeleteMarker": True}},),
+    ],
+)
+def test_what_workers_put_is_ended_and_nothing_else(others: tuple[dict[str, Any], ...]) -> None:
+    (found,) = judged("" if others else "NoSuchLifecycleConfiguration", *others)
+
+    words = shlex.split(found.run)
+    *before, ours = json.loads(words[-1])["Rules"]
+    assert tuple(before) == others, "the command takes the place of all rules"
+    assert (ours["Filter"], ours["Expiration"]) == ({"Prefix": "payloads/"}, {"Days": 30})
+    assert judged("", *before, ours) == []
+
+
+def test_a_bucket_that_forgets_before_the_ledger_is_told() -> None:
+    (early,) = judged("", ends(30), ends(3, Prefix="pay"))
+
+    assert "deletes payloads after 3 d, and the ledger knows a job for 14 d" in early.says
+    assert judged("", ends(14, Filter={"Prefix": ""})) == []
 
 
 # --- the host --------------------------------------------------------------------

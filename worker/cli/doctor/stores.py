@@ -168,7 +168,10 @@ async def _bucket(hands: Hands, name: str) -> Iterable[Finding]:
             or_code(hands.s3.get_bucket_lifecycle_configuration(Bucket=name)),
             or_code(hands.s3.get_public_access_block(Bucket=name)),
         )
-        found = [*buckets.bucket_findings(name, head, lifecycle, public, hands.place)]
+        keep_s = hands.settings.ledger.keep_s
+        found = [
+            *buckets.bucket_findings(name, head, lifecycle, public, hands.place, keep_s=keep_s)
+        ]
         return found or [green(f"bucket {name}", "it is private, and forgets what is old")]
 
     return await _answered(hands, question, ask)
