@@ -1,6 +1,6 @@
 """Which rights lack: each action is tried in a form that can do nothing.
 
-    sqs:ReceiveMessage               for at most 0 messages
+    sqs:ReceiveMessage               for 11 messages, one more than SQS gives
     sqs:DeleteMessage, Change…       by a receipt that is none
     sqs:SendMessage                  as a batch of none
     dynamodb:PutItem, UpdateItem     under a condition that contradicts itself
@@ -30,6 +30,9 @@ from worker.cli.doctor.tables import TableKind
 
 NOBODY: Final = "doctor-asks-whether-it-may"  # a receipt, a key, a job's id that nobody has
 NEVER: Final = "attribute_exists(#key) AND attribute_not_exists(#key)"
+# Refused by SQS, and by what takes its place at a desk, some of which read 0 as 1. Were it
+# not, no message would be hidden from workers.
+TOO_MANY: Final = 11
 _BUSY: Final = frozenset({"RequestLimitExceeded", "SlowDown"})
 
 Try = Callable[[], Awaitable[object]]
@@ -49,7 +52,11 @@ def of_queue(sqs: Any, url: str, *, receives: bool, sends: bool) -> dict[str, Tr
     if receives:
         tries |= {
             "sqs:ReceiveMessage": partial(
-                sqs.receive_message, QueueUrl=url, MaxNumberOfMessages=0, WaitTimeSeconds=0
+                sqs.receive_message,
+                QueueUrl=url,
+                MaxNumberOfMessages=TOO_MANY,
+                WaitTimeSeconds=0,
+                VisibilityTimeout=0,
             ),
             "sqs:DeleteMessage": partial(sqs.delete_message, QueueUrl=url, ReceiptHandle=NOBODY),
             "sqs:ChangeMessageVisibility": partial(
