@@ -16,15 +16,24 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 LOOK_S: Final = 0.05
+INTERRUPTED: Final = 130  # as a shell has it
 _THREADS: Final = "in-time"
 
 
-async def in_time(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
-    """The outcome of `work`, whose threads nobody waits for.
+def run(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
+    """The outcome of `work`, whose threads nobody waits for, also after a Ctrl-C.
 
     Raises:
         TimeoutError: It took longer than `limit_s` seconds; None for no limit.
     """
+    try:
+        return asyncio.run(_in_time(work, limit_s))
+    except KeyboardInterrupt:
+        left(INTERRUPTED)
+        raise
+
+
+async def _in_time(work: Coroutine[Any, Any, T], limit_s: float | None) -> T:
     threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
     asyncio.get_running_loop().set_default_executor(threads)
     try:
@@ -38,8 +47,8 @@ async def in_time(work: Coroutine[Any, Any, T], limit_s: float | None = None) ->
 
 def left(code: int) -> int:
     """The exit code; the process ends at once where one of its threads still waits."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it came closed
+        stream.flush()
     if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
         time.sleep(LOOK_S)  # an idle one is about to end
         if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
