@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
@@ -314,6 +316,27 @@ def test_trouble_of_our_own_is_not_told_of_a_target(code: str, of: str) -> None:
 
     assert (found.level, found.of) == (Level.RED, of)
     assert code in found.says
+
+
+def test_what_to_look_at_shows_no_secret() -> None:
+    fault = Fault(kind=Kind.LOCAL, code="ProxyConnectionError")
+    found = fault_finding(Target(name="a", model="m"), (Api.CONVERSE,), fault, HERE)
+    given = {
+        "PATH": os.environ["PATH"],
+        "AWS_SECRET_ACCESS_KEY": "hidden",
+        "AWS_SESSION_TOKEN": "hidden",
+        "HTTPS_PROXY": "http://us:hidden@proxy:3128",
+        "AWS_ENDPOINT_URL_SQS": "http://queues:4566",
+    }
+
+    shown = subprocess.run(  # noqa: S603  (our own command)
+        ["/bin/sh", "-c", found.run], env=given, capture_output=True, check=True, text=True
+    ).stdout
+
+    assert set(shown.split()) == {
+        "HTTPS_PROXY=http://proxy:3128",
+        "AWS_ENDPOINT_URL_SQS=http://queues:4566",
+    }
 
 
 def test_who_asks_is_granted_by_name_or_not_at_all() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from worker.cli.doctor.asking import no_credentials, wrong_clock
+from worker.cli.doctor.asking import ENDPOINTS, no_credentials, wrong_clock
 from worker.cli.doctor.finding import Finding, green, red, yellow
 from worker.cli.doctor.place import Place
 from worker.core.answer import Answer
@@ -102,8 +102,8 @@ def fault_finding(target: Target, apis: Sequence[Api], end: Fault, place: Place)
                 "host",
                 f"this host is in trouble of its own: {seen}{said}.",
                 "It can call no model, whatever the models do.",
-                "See its proxy, its files and sockets, and who hands out its credentials:",
-                "env | grep -i -e proxy -e AWS_",
+                "See its files and sockets, who hands out its credentials, and its proxy:",
+                ENDPOINTS,
             )
         case CauseName.ACCESS_DENIED if "not authorized to perform" in end.message:
             return _no_right(of, what, target, apis, place)
