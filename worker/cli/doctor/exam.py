@@ -142,9 +142,13 @@ def _rights(hands: Hands) -> Iterator[Finds]:
     for lane in settings.all_lanes():
         for role, url in queues.urls_of(lane).items():
             receives, sends = role != "dead-letter", role != "jobs"
+            if queues.wrong_region(url, role, place) is not None:
+                continue  # who is asked there knows no such queue, and so denies nothing
             tries = rights.of_queue(hands.sqs, url, receives=receives, sends=sends)
             yield _tried(hands, f"queue {name_of(url)}", tries, place.queue_arn(url))
     for url in settings.replies.values():
+        if queues.wrong_region(url, "reply", place) is not None:
+            continue
         tries = rights.of_queue(hands.sqs, url, receives=False, sends=True)
         yield _tried(hands, f"queue {name_of(url)}", tries, place.queue_arn(url))
     for name, kind in tables_of(settings):

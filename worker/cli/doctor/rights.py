@@ -179,4 +179,6 @@ def _was_refused_for_its_form(error: BaseException, code: str) -> bool:
     if not isinstance(error, ClientError) or "Throttl" in code or code in _BUSY:
         return False
     http: int = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    if http in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):  # whatever its code says
+        return False
     return HTTPStatus.BAD_REQUEST <= http < HTTPStatus.INTERNAL_SERVER_ERROR
