@@ -27,7 +27,7 @@ from worker.cli.doctor.place import Place
 from worker.cli.doctor.queues import queue_findings
 from worker.cli.doctor.tables import BREAKERS, LEDGER, table_findings
 from worker.cli.doctor.targets import apis_of, fault_finding, resources_of
-from worker.core.fault import Fault, Kind
+from worker.core.fault import Fault, Kind, normalised
 from worker.core.target import Api, Target
 from worker.settings import Settings
 
@@ -285,6 +285,35 @@ def test_a_profile_is_granted_with_its_models_everywhere() -> None:
         "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
     ]
     assert resources_of(arn, "eu-west-1", HERE) == [arn]
+    profile = f"arn:aws:bedrock:eu-west-1:111122223333:inference-profile/{model}"
+    assert resources_of(profile, "eu-west-1", HERE)[0] == profile
+    assert resources_of(profile, "eu-west-1", HERE)[1].endswith(":*::foundation-model/" + model[3:])
+
+
+def denied(model: str, why: str) -> Finding:
+    """What is told of IAM's refusal, as the table of faults leaves its sentence."""
+    message = normalised(
+        "User: arn:aws:sts::111122223333:assumed-role/worker/1 is not authorized to perform: "
+        "bedrock:InvokeModelWithResponseStream on resource: "
+        f"arn:aws:bedrock:eu-west-1::foundation-model/anthropic.x {why}"
+    )
+    fault = Fault(kind=Kind.MISCONFIGURED, code="AccessDeniedException", http=403, message=message)
+    return fault_finding(Target(name="a", model=model), (Api.CONVERSE,), fault, HERE)
+
+
+def test_the_models_behind_a_profile_of_ones_own_are_not_forgotten() -> None:
+    why = "because no identity-based policy allows the action"
+    own = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/x"
+
+    assert denied(own, why).fix == "Grant bedrock:InvokeModel, and on the models behind it:"
+    assert denied("anthropic.x", why).fix == "Grant bedrock:InvokeModel:"
+
+
+def test_no_grant_is_advised_against_a_policy_that_denies() -> None:
+    found = denied("eu.anthropic.x", "with an explicit deny in a service control policy")
+
+    assert (found.level, found.run) == (Level.RED, "")
+    assert "no grant helps" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -346,6 +375,8 @@ def test_who_asks_is_granted_by_name_or_not_at_all() -> None:
     assert HERE.grant("{}", "p").startswith("aws iam put-role-policy --role-name worker ")
     assert user.grant("{}", "p").startswith("aws iam put-user-policy --user-name alice ")
     assert root.grant("{}", "p") == ""
+    sso = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/alice"
+    assert Place(caller=sso).grant("{}", "p") == "", "IAM refuses to change it"
 
 
 def test_arns_keep_to_their_partition() -> None:

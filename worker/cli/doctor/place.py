@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 _SQS_HOST: Final = re.compile(
     r"(?:sqs\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})\.(?:queue\.)?amazonaws\."
 )
-_ROLE: Final = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/([^/]+)/")
+# Roles of IAM Identity Center and of services are not ours to change; IAM refuses.
+_ROLE: Final = re.compile(
+    r"arn:[^:]+:sts::\d+:assumed-role/(?!AWSReservedSSO_|AWSServiceRoleFor)([^/]+)/"
+)
 _USER: Final = re.compile(r"arn:[^:]+:iam::\d+:user/(?:.*/)?([^/]+)")
 _PARTITIONS: Final = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc"))
 
@@ -46,7 +49,7 @@ class Place:
         return name if name.startswith("arn:") else self.arn("dynamodb", f"table/{name}")
 
     def grant(self, statement: str, name: str) -> str:
-        """The command that gives it to whoever asks; "" where that is neither role nor user."""
+        """The command that gives it to whoever asks; "" where it is no role or user of ours."""
         document = f"--policy-name {name} --policy-document '{statement}'"
         if role := _ROLE.match(self.caller):
             return f"aws iam put-role-policy --role-name {role[1]} {document}"
