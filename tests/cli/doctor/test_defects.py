@@ -65,6 +65,16 @@ ACTIONS = {
 }
 
 
+CAUSES = {
+    Q + "jobs": "No job could be taken.",
+    Q + "parked": "No job could wait for a circuit.",
+    Q + "dead": "No job that is given up could be kept.",
+    T + "jobs": "No job could be claimed.",
+    T + "breakers": "Each process would decide alone",
+    B: "No large request or answer could be kept.",
+}
+
+
 def test_calls_that_could_not_even_be_signed_are_not_counted() -> None:
     async def story(room: Room) -> None:
         await environ(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)(room)
@@ -87,6 +97,7 @@ def test_each_right_that_lacks_is_named_with_the_statement_that_grants_it() -> N
 
             (found,) = about(report, of, f"{action} is denied")
             assert found.level is RED
+            assert CAUSES[of] in found.causes
             (statement,) = json.loads(found.run)["Statement"]
             assert (statement["Effect"], statement["Action"]) == ("Allow", [action])
             assert statement["Resource"][0].endswith(

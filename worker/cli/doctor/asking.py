@@ -156,9 +156,15 @@ def unasked(error: BaseException) -> Problem:
 
 def unopened(error: BaseException) -> Finding:
     """What to do where the SDK could not even make its clients."""
-    place = Place()
-    return trouble_of(error, "sts", place) or red(
-        "AWS", f"AWS cannot be asked: {code_of(error)}.", "Nothing can be reached."
+    says, causes = f"AWS cannot be asked: {code_of(error)}.", "Nothing can be reached."
+    if isinstance(error, ValueError):
+        return red("AWS", says, causes, "An endpoint that is named is no URL:", ENDPOINTS)
+    return trouble_of(error, "sts", Place()) or red(
+        "AWS",
+        says,
+        causes,
+        "See AWS_PROFILE, the Region, and the SDK's files:",
+        "aws configure list",
     )
 
 

@@ -19,6 +19,8 @@ BLOCKS: Final = (
     "BlockPublicPolicy",
     "RestrictPublicBuckets",
 )
+CAUSES: Final = "No large request or answer could be kept."
+CAUSES_OF_OTHERS: Final = "A job whose payload lies there would be dead-lettered."
 KEEP_DAYS: Final = 30
 DAY_S: Final = 86_400
 NO_LIFECYCLE: Final = "NoSuchLifecycleConfiguration"
@@ -37,7 +39,7 @@ def question(name: str, place: Place) -> Question:
         what=f"the bucket {name}",
         action="s3:ListBucket",
         arn=place.bucket_arn(name),
-        causes="No large request or answer could be kept.",
+        causes=CAUSES,
         missing=f"aws s3api create-bucket --bucket {name}{where}",
     )
 

@@ -108,7 +108,7 @@ def of_bucket(s3: Any, name: str, *, writes: bool) -> dict[str, Try]:
 
 
 async def rights(
-    of: str, tries: Mapping[str, Try], arn: str, place: Place, *, listed: bool = True
+    of: str, tries: Mapping[str, Try], arn: str, place: Place, *, causes: str, listed: bool = True
 ) -> list[Finding]:
     """What is denied of it.
 
@@ -117,6 +117,7 @@ async def rights(
         tries: The actions, and how each is tried.
         arn: What a statement must name.
         place: Who asks.
+        causes: What follows for workers that lack one.
         listed: Whether S3 would tell a key that is not there from one that is denied. Only
             those who may list a bucket are told.
     """
@@ -129,25 +130,27 @@ async def rights(
     sure = tuple(action for action in denied if action not in unsure)
     if all(leave is Leave.GIVEN for leave, _ in told):
         return [green(of, f"not denied: {', '.join(action.partition(':')[2] for action in tries)}")]
-    return [*common, *_lacking(of, sure, unsure, arn, place)]
+    return [*common, *_lacking(of, sure, causes, arn, place), *_unsure(of, unsure, place)]
 
 
 def _lacking(
-    of: str, denied: tuple[str, ...], unsure: tuple[str, ...], arn: str, place: Place
+    of: str, denied: tuple[str, ...], causes: str, arn: str, place: Place
 ) -> Iterator[Finding]:
     if denied:
         yield red(
             of,
             f"the right to {of} lacks: {', '.join(denied)} is denied.",
-            "Jobs could not be taken, kept or put away; or whoever runs this is not the worker's "
-            "role.",
+            f"{causes} Or whoever runs this is not the worker's role.",
             *granting(denied, (arn,), place),
         )
-    if unsure:
+
+
+def _unsure(of: str, actions: tuple[str, ...], place: Place) -> Iterator[Finding]:
+    if actions:
         bucket = (place.bucket_arn(of.rpartition(" ")[2]),)
         yield yellow(
             of,
-            f"whether {', '.join(unsure)} is allowed on {of} cannot be told.",
+            f"whether {', '.join(actions)} is allowed on {of} cannot be told.",
             "Without s3:ListBucket, S3 denies what is not there.",
             *granting(("s3:ListBucket",), bucket, place),
         )

@@ -181,7 +181,7 @@ async def _others(hands: Hands, name: str) -> Iterable[Finding]:
     """A bucket that jobs may name and that is not ours to judge."""
     question = replace(
         buckets.question(name, hands.place),
-        causes="A job whose payload lies there would be dead-lettered.",
+        causes=buckets.CAUSES_OF_OTHERS,
         mend="Correct or shorten the list:",
         missing="WORKER_PAYLOADS__ALLOWED_BUCKETS="
         + ",".join(one for one in hands.settings.payloads.allowed_buckets if one != name),
