@@ -24,12 +24,12 @@ from worker.cli.doctor.host import (
     task_of,
 )
 from worker.cli.doctor.place import Place
-from worker.cli.doctor.queues import queue_findings
+from worker.cli.doctor.queues import Needs, lane_findings, queue_findings
 from worker.cli.doctor.tables import BREAKERS, LEDGER, table_findings
 from worker.cli.doctor.targets import apis_of, fault_finding, resources_of
 from worker.core.fault import Fault, Kind, normalised
 from worker.core.target import Api, Target
-from worker.settings import Settings
+from worker.settings import Lane, Settings
 
 HERE = Place(
     region="eu-west-1",
@@ -98,6 +98,33 @@ def test_a_queue_with_a_key_of_its_own_is_encrypted() -> None:
         "the jobs queue chat-jobs is not encrypted."
     ]
     assert [*queue_findings(URL, "jobs", plain | {"KmsMasterKeyId": "alias/ours"})] == []
+
+
+def lanes_of(count: int, **policy: Any) -> list[Finding]:
+    """What is found of a dead-letter queue that many lanes share."""
+    at = "https://sqs.eu-west-1.amazonaws.com/111122223333/"
+    lane = Lane(name="a", url=at + "a", parked_url=at + "p", dead_url=at + "d", routes=("r",))
+    sources = tuple(f"{at}q{n}" for n in range(2 * count))
+    needs = Needs(lease_s=90, waits_s=60, keep_s=60, sources=sources)
+    dead = {"MessageRetentionPeriod": "1209600", "RedriveAllowPolicy": json.dumps(policy)}
+    return [*lane_findings(lane, {"dead-letter": dead}, needs, HERE)]
+
+
+def allowed_by(found: Finding) -> dict[str, Any]:
+    """The redrive allow policy that a command sets."""
+    attributes: dict[str, str] = json.loads(shlex.split(found.run)[-1])
+    assert list(attributes) == ["RedriveAllowPolicy"]
+    policy: dict[str, Any] = json.loads(attributes["RedriveAllowPolicy"])
+    return policy
+
+
+def test_no_more_queues_are_allowed_by_name_than_sqs_takes() -> None:
+    (open_,) = lanes_of(5, redrivePermission="allowAll")
+    (shut,) = lanes_of(6, redrivePermission="denyAll")
+
+    assert len(allowed_by(open_)["sourceQueueArns"]) == 10
+    assert lanes_of(6, redrivePermission="allowAll") == []
+    assert (shut.level, allowed_by(shut)) == (Level.RED, {"redrivePermission": "allowAll"})
 
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
