@@ -40,9 +40,8 @@ class Place:
 
     def queue_arn(self, url: str) -> str:
         """A queue's ARN, as its URL tells."""
-        account, _, name = urlsplit(url).path.strip("/").rpartition("/")
         region = region_of(url) or self.region
-        return f"arn:{self._partition}:sqs:{region}:{account.rpartition('/')[2] or '*'}:{name}"
+        return f"arn:{self._partition}:sqs:{region}:{account_of(url) or '*'}:{name_of(url)}"
 
     def table_arn(self, name: str) -> str:
         """A table's ARN; the settings may name one by it."""
@@ -65,6 +64,15 @@ class Place:
 def name_of(url: str) -> str:
     """A queue's name, of its URL."""
     return url.rpartition("/")[2]
+
+
+def account_of(url: str) -> str:
+    """The account that a queue's URL names.
+
+    >>> account_of("https://sqs.eu-central-1.amazonaws.com/111122223333/chat-jobs")
+    '111122223333'
+    """
+    return urlsplit(url).path.strip("/").rpartition("/")[0].rpartition("/")[2]
 
 
 def region_of(url: str) -> str:

@@ -10,7 +10,7 @@ from worker.cli.doctor import buckets, queues, tables
 from worker.cli.doctor.asking import Question, answered
 from worker.cli.doctor.finding import Finding, green
 from worker.cli.doctor.opening import Hands, or_code
-from worker.cli.doctor.place import name_of
+from worker.cli.doctor.place import account_of, name_of
 from worker.settings import Lane, Settings
 
 Ask = Callable[[], Awaitable[Iterable[Finding]]]
@@ -95,6 +95,14 @@ async def _queue(
         causes=queues.CAUSES[role],
         missing=queues.made(url, role, lane, needs, hands.place),
     )
+    theirs, ours = account_of(url), hands.place.account
+    if ours and theirs != ours:  # made here, it would be another queue
+        question = replace(
+            question,
+            mend=f"Its URL names the account {theirs}, and AWS takes us for one of {ours}. Correct "
+            "the URL, or let them make it there and let us in:",
+            missing="aws sts get-caller-identity",
+        )
     return await _answered(hands, question, ask)
 
 
