@@ -1,6 +1,6 @@
 """The house has floors, and imports go down only (docs/decisions, "floors").
 
-    cli  >  wiring  >  client ops sim local  >  runtime aws degraded  >  ports settings  >  core
+    cli > wiring > client ops sim local > runtime aws degraded traces > ports settings > core
 
 A module's floor is that of its room: `worker/<room>/…`, `worker/<room>.py` or
 `worker/<room>_….py`. What a wall forbids is in the tables below; moving a wall
@@ -24,6 +24,7 @@ FLOORS: Final[dict[str, int]] = {
     "runtime": 2,
     "aws": 2,
     "degraded": 2,
+    "traces": 2,
     "client": 3,
     "ops": 3,
     "sim": 3,
@@ -39,6 +40,8 @@ APART: Final[dict[tuple[str, str], str]] = {
     ("sim", "aws"): "the twin and the real thing share a contract suite, never code",
     ("aws", "sim"): "the real thing knows nothing of its twin",
     ("ports", "settings"): "ports receive plain values",
+    ("runtime", "traces"): "nobody needs traces: wiring puts them before whoever tells events",
+    ("traces", "runtime"): "spans are made of events alone",
 }
 
 # Who may see the settings. Everybody else receives plain values from wiring.
@@ -53,6 +56,7 @@ THIRD_PARTY: Final[dict[str, frozenset[str]]] = {
     ),
     "runtime": frozenset({"orjson", "structlog"}),
     "sim": frozenset({"orjson"}),
+    "traces": frozenset({"opentelemetry"}),
     "local": frozenset(
         {
             "aiobotocore",

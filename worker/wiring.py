@@ -36,7 +36,7 @@ from worker.aws.sqs import SqsQueue
 from worker.core.measures import Names
 from worker.degraded.plugins import Plugin
 from worker.degraded.registry import HandlersUnusableError, build
-from worker.ports import BreakerStore, Handler, Protection
+from worker.ports import BreakerStore, Handler, Protection, Tell
 from worker.runtime.gates import endpoint_of
 from worker.runtime.health import PortUnusableError, health_port
 from worker.runtime.house import House, Lane, Rules
@@ -46,6 +46,7 @@ from worker.runtime.pulse import STARTING
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
+from worker.wiring_traces import TracesUnusableError, traced
 
 READ_MARGIN_S: Final = 10.0  # behind the attempts' own timers, which are to fire first
 LEAVE_S: Final = 2.0  # for tasks and threads that nobody waits for to hear that all is over
@@ -81,6 +82,14 @@ def run(settings: Settings) -> int:
         sys.stderr.write(
             f"worker cannot start: degraded handlers cannot be made.\n\n{told}\n\nTheir steps of "
             "a route would be missing when they are needed. See docs/degraded.md.\n"
+        )
+        return 1
+    except TracesUnusableError as error:
+        sys.stderr.write(
+            f"worker cannot start: WORKER_TRACES__EXPORTER is otlp, and {error}.\n\n"
+            "No run could be traced. Install the extra, `pip install 'inference-worker[otel]'`,\n"
+            "correct the OTEL_… variables, or set WORKER_TRACES__EXPORTER to off. "
+            "See docs/traces.md.\n"
         )
         return 1
     return _code(drain)
@@ -163,6 +172,7 @@ async def serve(
     Raises:
         HandlersUnusableError: A degraded handler cannot be made.
         PortUnusableError: The health port cannot be bound.
+        TracesUnusableError: Traces are asked for, and cannot be made.
     """
     routes = settings.all_routes()
     targets = [target for route in routes.values() for target in route.targets]
@@ -225,24 +235,33 @@ async def serve(
                 "Pace": lambda: {name: pace for s in in_hand for name, pace in s.paces.items()},
             },
         )
+        tell, services = await stack.enter_async_context(
+            traced(
+                settings,
+                telemetry,
+                worker=rules.worker,
+                version=rules.version,
+                targets=(*targets, *helpers),
+            )
+        )
         table = settings.cache_table
         made = build(
             settings.all_handlers(),
             given=handlers,
             model=Bedrock(clients.bedrock),
             store=DynamoCache(clients.cache, table) if table else None,
-            tell=telemetry,
+            tell=tell,
         )
         house = _house(
             settings,
             rules,
             clients,
-            telemetry=telemetry,
+            tell=tell,
             protection=protection,
             breakers=breakers,
             handlers=made,
         )
-        supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run))
+        supervisor = Supervisor(house, stop=stop, services=(telemetry.run, lag.run, *services))
         in_hand.append(supervisor)
         # The SDK's models are a million objects that never die: no use to look at each again.
         gc.collect()
@@ -275,7 +294,7 @@ def _house(
     rules: Rules,
     clients: Clients,
     *,
-    telemetry: Telemetry,
+    tell: Tell,
     protection: Protection | None,
     breakers: BreakerStore | None,
     handlers: Mapping[str, Handler],
@@ -308,7 +327,8 @@ def _house(
         breakers=breakers,
         handlers=handlers,
         replies={name: queue(url) for name, url in settings.replies.items()},
-        tell=telemetry,
+        tell=tell,
+        traces=None if settings.traces.exporter == "off" else settings.traces.share,
         at=time.time,
         roll=random.Random().random,  # noqa: S311  (dice for jitter, not for secrets)
     )

@@ -361,3 +361,22 @@ def test_a_fault_keeps_what_support_will_ask_for() -> None:
         request_id="r-1",
         retry_after_s=3.0,
     )
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_service_gives_back_of_a_request_is_no_part_of_its_sentence(times: int) -> None:
+    request = ({"role": "user", "content": [{"text": "Zebra-Marzipan-Xylophone, please"}]},)
+    error = _answered("ValidationException", 400, "Cannot read Zebra-Marzipan-Xylophone there.")
+
+    for _ in range(times):
+        fault = fault_of(error, at=0.0, request=request)
+
+    assert (fault.kind, fault.message) == (Kind.REJECTED, "Cannot read <> there.")
+
+
+def test_a_sentence_that_had_no_echo_is_told_as_it_is_whoever_asks() -> None:
+    error = _answered("ServiceUnavailableException", 503, "Bedrock cannot serve this request now.")
+
+    told = {fault_of(error, at=0.0, request=({"text": text},)).message for text in ("a", "b")}
+
+    assert told == {"Bedrock cannot serve this request now."}

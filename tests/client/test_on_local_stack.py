@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+import pytest
 from aiobotocore.session import get_session
 
 from worker.aws.ledger import DynamoLedger
@@ -28,6 +29,7 @@ async def received(resources: Resources) -> list[dict[str, Any]]:
                 QueueUrl=resources.jobs_url,
                 MaxNumberOfMessages=10,
                 MessageSystemAttributeNames=["MessageGroupId"],
+                MessageAttributeNames=["All"],
             )
             if not answer.get("Messages"):
                 return messages
@@ -69,6 +71,22 @@ async def answer_it(resources: Resources, job: str, text: str, *, in_s3: bool = 
             result_ref=ref,
         )
         await ledger.finish(held, ending)
+
+
+def test_a_trace_context_goes_along_as_an_attribute(on_local_stack: Run) -> None:
+    here = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    async def scene(_: LocalStack, resources: Resources) -> list[dict[str, Any]]:
+        async with Client.open(resources.jobs_url, resources.table) as client:
+            await client.submit("Why?", traceparent=here)
+            with pytest.raises(ValueError, match="W3C Trace Context"):
+                await client.submit("Why?", traceparent="my prompt")
+        return await received(resources)
+
+    [message] = on_local_stack(scene)
+
+    assert message["MessageAttributes"]["traceparent"]["StringValue"] == here
+    assert "traceparent" not in message["Body"]
 
 
 def test_a_submitted_job_is_what_a_worker_reads(on_local_stack: Run) -> None:

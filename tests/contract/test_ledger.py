@@ -20,12 +20,27 @@ from worker.core.ledger import (
     Stale,
     State,
 )
+from worker.core.trail import Bar, Leg
 from worker.ports import Ledger, RecordUnreadable
 
 pytestmark = pytest.mark.parametrize("stage", STAGES)
 
 JOB = "invoice-42"
 LEASE_S = 90.0
+LEG = Leg(
+    fence=1,
+    generation=0,
+    owner="boot-1",
+    began_at=1767225501.1,
+    ended_at=1767225502.25,
+    ended="parked",
+    why="circuit_open",
+    until=1767225532.5,
+    handler="cache",
+    cut="haiku",
+    sent_at=1767225500.25,
+    bars=(Bar(name="sonnet", why="open", version=17), Bar(name="a bucket", why="paced")),
+)
 ENDINGS = (State.ANSWERED, State.DEGRADED, State.DEAD, State.PARKED, State.INTERRUPTED)
 
 
@@ -179,6 +194,8 @@ def test_every_field_of_an_ending_is_stored(stage: str, state: State) -> None:
                     request_id="r-1",
                     timer="attempt",
                     breaker="half_open",
+                    fence=1,
+                    at=1767225501.123,
                 ),
                 Attempt(number=2, target="haiku"),
             ),
@@ -188,6 +205,7 @@ def test_every_field_of_an_ending_is_stored(stage: str, state: State) -> None:
             result=b'{"status": "ok"}',
             result_ref="s3://bucket/key",
             told=False,
+            leg=LEG,
         )
 
         record = await ledger.finish(held, ending)
@@ -249,6 +267,32 @@ def test_a_waiting_job_is_claimed_again_and_keeps_its_story(stage: str, state: S
         assert again == rules.claim(waiting, ask, clock.now, skew_s=SKEW_S)
         assert (again.history, again.not_before) == (history, None)
         assert await stored(ledger) == again
+
+    on_ledger(stage, main)
+
+
+def test_a_trail_goes_on_over_parks_crashes_and_a_redrive(stage: str) -> None:
+    async def main(ledger: Ledger, clock: Clock) -> None:
+        held = await claimed(ledger, asked())
+        await finished(ledger, held, ended(State.PARKED, parks=1, leg=LEG))
+        await claimed(ledger, asked("n-2"))
+        clock.now += LEASE_S + SKEW_S + 1
+        third = await claimed(ledger, asked("n-3", owner="boot-3"))
+        call = Attempt(number=1, target="sonnet", kind=Kind.REJECTED, fence=3, at=clock.now)
+        dead = Leg(fence=3, owner="boot-3", ended="dead", ended_at=clock.now)
+        await finished(ledger, third, ended(State.DEAD, history=(call,), leg=dead))
+
+        again = await claimed(ledger, asked("n-4", doorbell="m-9", sent_at=clock.now))
+
+        lapsed_at = round(clock.now - SKEW_S - 1, 3)
+        lapsed = replace(again.trail[1], ended_at=round(again.trail[1].ended_at, 3))
+        assert lapsed == Leg(fence=2, owner="boot-1", ended_at=lapsed_at)
+        assert again.trail == (LEG, again.trail[1], replace(dead, sent_at=held.sent_at))
+        assert (again.past, again.history) == ((call,), ())
+        assert await stored(ledger) == again
+        done = await finished(ledger, again, ended(State.ANSWERED))
+        assert done.trail == again.trail
+        assert await stored(ledger) == done
 
     on_ledger(stage, main)
 

@@ -11,6 +11,7 @@ from tests.contract.stage import KEEP_S, Clock, Open, dynamo_ledger, on_aws
 from tests.contract.test_ledger import JOB, LEASE_S, asked, claimed, ended, finished, stored
 from worker.aws.ledger_item import decode, encode
 from worker.core.ledger import Attempt, Record, RunningElsewhere, State
+from worker.core.trail import Bar, Leg
 from worker.ports import RecordUnreadable, Unavailable
 
 
@@ -147,6 +148,31 @@ def test_an_item_has_no_room_for_what_goes_without_saying() -> None:
     assert set(item) == {"job", "state", "sent_at", "history"}
     assert orjson.loads(item["history"]["S"]) == [{"number": 1, "target": "sonnet"}]
     assert decode(item) == record
+
+
+def test_a_leg_is_a_short_list() -> None:
+    bars = (Bar(name="sonnet", why="open", version=17),)
+    leg = Leg(fence=2, owner="w", ended_at=5.5, ended="parked", began_at=4.0, bars=bars)
+    record = Record(job="j", state=State.QUEUED, trail=(Leg(fence=1), leg))
+
+    item = encode(record, keep_s=KEEP_S)
+
+    parked = [2, "w", 5.5, "parked", 4.0, "", 0.0, 0, [["sonnet", "open", 17]]]
+    assert orjson.loads(item["trail"]["S"]) == [[1], parked]
+    assert decode(item) == record
+
+
+def test_what_a_later_version_adds_to_a_leg_is_passed_over() -> None:
+    row = [2, "w", 5.5, "parked", 4.0, "", 0.0, 0, [["sonnet", "open", 17, "x"]], "", "", 0.0, 9]
+    item = {
+        "job": {"S": "j"},
+        "state": {"S": "queued"},
+        "trail": {"S": orjson.dumps([row]).decode()},
+    }
+
+    bars = (Bar(name="sonnet", why="open", version=17),)
+    leg = Leg(fence=2, owner="w", ended_at=5.5, ended="parked", began_at=4.0, bars=bars)
+    assert decode(item).trail == (leg,)
 
 
 def test_what_a_later_version_adds_is_passed_over() -> None:

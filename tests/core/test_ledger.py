@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from worker.core.fault import Kind
 from worker.core.ledger import (
     FINAL,
     HISTORY_MAX,
@@ -22,6 +23,7 @@ from worker.core.ledger import (
     finish,
     with_history,
 )
+from worker.core.trail import TRAIL_MAX, Leg, with_leg
 
 SKEW_S = 5.0
 LEASE_S = 90.0
@@ -191,7 +193,67 @@ def test_a_redrive_starts_a_new_life_under_a_higher_fence() -> None:
         sent_at=8990.0,
         route="default",
         tenant="acme",
+        trail=(
+            Leg(
+                fence=3,
+                owner="worker-1",
+                ended="dead",
+                ended_at=1000.0,
+                why="poison",
+                sent_at=old.sent_at,
+            ),
+        ),
     )
+
+
+def test_a_redrive_keeps_the_trail_and_the_calls_of_the_life_before() -> None:
+    call = Attempt(number=1, target="near", kind=Kind.UNAVAILABLE, fence=3, at=900.0)
+    leg = Leg(fence=3, owner="worker-1", began_at=899.0, ended_at=1000.0, ended="dead")
+    old = record(State.DEAD, history=(call,), trail=(Leg(fence=1), leg))
+
+    new = claim(old, asking(nonce="n2", doorbell="m2"), 9000.0, skew_s=SKEW_S)
+
+    assert isinstance(new, Record)
+    assert new.trail == (Leg(fence=1), replace(leg, sent_at=old.sent_at))
+    assert (new.past, new.history) == ((call,), ())
+
+
+def test_whoever_claims_after_a_crash_writes_the_leg_of_who_died() -> None:
+    old = record(State.RUNNING, lease_until=1000.0, trail=(Leg(fence=1),))
+
+    new = claim(old, asking(nonce="n2"), 1000.0 + SKEW_S + 1, skew_s=SKEW_S)
+
+    assert isinstance(new, Record)
+    assert new.trail == (Leg(fence=1), Leg(fence=3, owner="worker-1", ended_at=1000.0))
+
+
+def test_an_ending_puts_its_leg_behind_the_trail_once() -> None:
+    held = record(State.RUNNING, trail=(Leg(fence=2),))
+    how = ending(State.PARKED, leg=Leg(fence=3, ended="parked"))
+
+    once = finish(held, held, how, 1000.0)
+    assert isinstance(once, Record)
+    twice = finish(once, held, how, 1001.0)
+
+    assert twice is once
+    assert once.trail == (Leg(fence=2), Leg(fence=3, ended="parked"))
+
+
+def test_an_ending_without_a_leg_leaves_the_trail_alone() -> None:
+    held = record(State.RUNNING, trail=(Leg(fence=2),))
+
+    done = finish(held, held, ending(State.ANSWERED), 1000.0)
+
+    assert isinstance(done, Record)
+    assert done.trail == held.trail
+
+
+def test_a_trail_keeps_its_first_leg_and_the_latest() -> None:
+    trail: tuple[Leg, ...] = ()
+    for fence in range(1, TRAIL_MAX + 3):
+        trail = with_leg(trail, Leg(fence=fence))
+
+    assert [leg.fence for leg in trail] == [1, *range(4, TRAIL_MAX + 3)]
 
 
 def test_a_redrive_that_asks_for_the_next_life_gets_it() -> None:

@@ -25,6 +25,7 @@ from worker.core.events import (
     JobUnparked,
     LeaseLost,
     PaceChanged,
+    SpansLost,
     StoreFailed,
     WorkerStarted,
 )
@@ -114,7 +115,8 @@ SAMPLES: tuple[Event, ...] = (
     UNPARKED,
     MADE,
     FAILED,
-    FaultUnknown(target="sonnet", code="Odd", http=500, message=""),
+    SpansLost(count=3, why="queue_full"),
+    FaultUnknown(target="sonnet", code="Odd", http=500, fingerprint=""),
     DeliverySkipped(job="j-1", why="finished"),
     LeaseLost(job="j-1", why="claimed_elsewhere"),
     FlightFailed(job="j-1", error="KeyError", where="x.py:1"),

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -34,6 +35,7 @@ from worker.sim.memory import (
 Answers = Callable[[str], bool]
 WHO: dict[str, Any] = {"author": "alice", "why": "incident 42"}
 POLICY = BreakerPolicy()
+CALL = Attempt(number=1, target="near", kind=Kind.UNAVAILABLE, code="503")
 
 
 class StaleIndex:
@@ -79,6 +81,7 @@ class DeadRoom:
                     jobs=self.jobs.seen_by(wire),
                     dead=self.dead.seen_by(wire),
                     routes=frozenset(self.routes),
+                    parked="parked",
                 ),
             ),
             circuit=self.circuit(wire) if self.shared else None,
@@ -161,7 +164,7 @@ class DeadRoom:
             crashes=0,
             reason=reason if state is State.DEAD else "",
             fingerprint=f"{reason}0123"[:8] if state is State.DEAD else "",
-            history=(Attempt(number=1, target="near", kind=Kind.UNAVAILABLE, code="503"),),
+            history=(replace(CALL, fence=held.fence),),
             result=orjson.dumps({"error": {"reason": reason, "code": "503", "detail": detail}}),
         )
         final = await ledger.finish(held, ended)

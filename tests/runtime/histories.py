@@ -25,10 +25,10 @@ from worker.core.route import Route
 from worker.core.settlement import DegradedAnswer
 from worker.core.target import Target
 from worker.core.upgrade import upgrade_id, upgraded
-from worker.ports import Delivery, Handler
+from worker.ports import Delivery, Handler, Model
 from worker.runtime.flights import Phase
 from worker.sim.clock import in_virtual_time
-from worker.sim.memory import Call, MemoryBreakers, Mishap, ModelCall, Reply, answer
+from worker.sim.memory import Call, MemoryBreakers, Mishap, ModelCall, Reply, Wire, answer
 from worker.sim.world import ROUTE, LivingWorker, World, until_quiet
 
 DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
@@ -96,15 +96,29 @@ class History:
         return Reply(answer("word " * self.dice.choice([1, 5000])), latency_s)
 
     def employ(self) -> None:
+        name, wire = f"w{len(self.workers) + 1}", Wire()
         worker = LivingWorker(
             self.world,
-            f"w{len(self.workers) + 1}",
+            name,
+            wire=wire,
             seed=self.dice.randrange(2**32),
-            house={"handlers": {"sorry": Handler(does=Apology())}},
+            house={
+                "handlers": {"sorry": Handler(does=Apology())},
+                "model": self.model_of(name, wire),
+            },
         )
         worker.wire.latency_s = 0.01
         worker.wire.plan = lambda call: self.plan(worker, call)
         self.workers.append(worker)
+
+    def model_of(self, worker: str, wire: Wire) -> Model:
+        """The model as this worker sees it."""
+        assert worker, "every worker has a name"
+        return self.world.model.seen_by(wire)
+
+    def witness(self) -> Witness:
+        """Who watches the ledger."""
+        return watched(self.world)
 
     def plan(self, worker: LivingWorker, call: Call) -> Mishap | None:
         """Now and then a call's request or answer is lost, or late."""
@@ -200,7 +214,7 @@ class History:
 
     async def play(self) -> None:
         self.world.model.mood = self.mood
-        witness = watched(self.world)
+        witness = self.witness()
         self.employ()
         self.employ()
         trouble = asyncio.create_task(self.trouble())

@@ -161,7 +161,7 @@ def test_no_event_has_room_for_texts_or_receipts() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        FaultUnknown(target="sonnet", code="Odd", http=500, message="it broke"),
+        FaultUnknown(target="sonnet", code="Odd", http=500, fingerprint="0123456789ab"),
         DeliverySkipped(job="j-1", why="finished"),
         IntakeHeld(why="ledger", for_s=1.0),
         StoreFailed(store="ledger", operation="claim", why="timeout"),

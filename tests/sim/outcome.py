@@ -94,7 +94,12 @@ NAMES: Final = Names(
     handlers=frozenset({"short"}),
 )
 DOWN: Final = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503)
-LEFT_OUT: Final = frozenset({"job", "tenant", "interruptions", "crashes", "generation"})
+LEFT_OUT: Final = frozenset(
+    {
+        *("job", "tenant", "interruptions", "crashes", "generation", "fence", "queue", "region"),
+        *("message_id", "model_id", "request_id", "trace_id", "span_id", "linked_to"),
+    }
+)
 
 
 @dataclass(slots=True, eq=False)

@@ -89,7 +89,7 @@ class Bedrock:
             says = f"A blob must be base64: {error}"
             return Fault(kind=Kind.REJECTED, code="not_base64", message=says)
         except Exception as error:  # noqa: BLE001 - each of them is a fault, and has a row
-            return watch.ending(fault_of(error, at=time()))
+            return watch.ending(fault_of(error, at=time(), request=_asked(request)))
 
 
 class _Watch:
@@ -196,6 +196,11 @@ def _conversation(
     if target.tier and "Converse.serviceTier" in options:
         arguments["serviceTier"] = {"type": target.tier}
     return arguments
+
+
+def _asked(request: Request) -> tuple[object, ...]:
+    """Everything of a request that a service might give back."""
+    return (request.messages, request.system, request.tools, request.additional, request.inference)
 
 
 def _invocation(

@@ -14,7 +14,8 @@ Bedrock API; "Troubleshooting Bedrock API error codes" of its user guide.
 """
 
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import isfinite
@@ -22,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from worker.aws.bedrock_sdk_faults import fault_of_exception
+from worker.core.echo import without_echo
 from worker.core.fault import Billed, Fault, Kind, normalised
 
 # tests/aws holds this equal to the service model: an SDK that adds an error fails there.
@@ -107,6 +109,10 @@ BY_HUNDRED: Final[Mapping[int, Kind]] = MappingProxyType(
     {3: Kind.MISCONFIGURED, 4: Kind.REJECTED, 5: Kind.UNAVAILABLE}
 )
 
+CLEAN_MAX: Final = 500
+CLEAN_CHARS_MAX: Final = 1000
+_CLEAN: Final[OrderedDict[str, None]] = OrderedDict()  # in an outage the same ones come all day
+
 WARM_UP_S: Final = 10.0
 """A model that is not ready is not worth asking sooner: the job waits elsewhere."""
 
@@ -121,12 +127,13 @@ _TEXTS: Final = {
 }
 
 
-def fault_of(error: Exception, *, at: float) -> Fault:
+def fault_of(error: Exception, *, at: float, request: Iterable[object] = ()) -> Fault:
     """The fault that `error` tells of; never text of the job.
 
     Args:
         error: What one call of `OPERATIONS` raised.
         at: Now, in seconds since 1970: a hint of the service may be a date.
+        request: What was asked: the service may give it back.
 
     Raises:
         MemoryError: It was one; that is no fault of a service.
@@ -135,7 +142,7 @@ def fault_of(error: Exception, *, at: float) -> Fault:
         raise error
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
-        return _of_answer(error, response, at)
+        return _of_answer(error, response, at, request)
     return fault_of_exception(error)
 
 
@@ -170,7 +177,9 @@ def kind_of_status(status: int | None) -> Kind:
     return BY_STATUS.get(status) or BY_HUNDRED.get(status // 100, Kind.UNKNOWN)
 
 
-def _of_answer(error: Exception, response: Mapping[str, Any], at: float) -> Fault:
+def _of_answer(
+    error: Exception, response: Mapping[str, Any], at: float, request: Iterable[object]
+) -> Fault:
     """The fault of an error that the service (or something before it) answered with."""
     said = response.get("Error", {})
     told = str(said.get("Message") or "")
@@ -197,11 +206,24 @@ def _of_answer(error: Exception, response: Mapping[str, Any], at: float) -> Faul
         kind=kind,
         code=code or type(error).__name__,
         http=http,
-        message=message,
+        message=_message(_FOREIGN.sub("<>", told), request),
         request_id=str(meta.get("RequestId") or ""),
         billed=Billed.MAYBE if paid or http == HTTPStatus.GATEWAY_TIMEOUT else Billed.NO,
         retry_after_s=wait_s,
     )
+
+
+def _message(told: str, request: Iterable[object]) -> str:
+    """The service's sentence alone. One that had no echo once is not compared again."""
+    if told not in _CLEAN:
+        without = without_echo(told, request)
+        if without.split() != told.split():
+            return normalised(without)
+        if len(told) <= CLEAN_CHARS_MAX:
+            _CLEAN[told] = None
+        if len(_CLEAN) > CLEAN_MAX:
+            _CLEAN.popitem(last=False)
+    return normalised(told)
 
 
 def _by_text(code: str, told: str, message: str) -> Kind | None:

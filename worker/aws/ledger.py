@@ -64,6 +64,7 @@ _ENDED: Final = (
     "wasted_most_usd",
     "lease_until",
     "finished_at",
+    "trail",
     TTL,
 )
 _ENDED_ALWAYS: Final = frozenset({"lease_until", TTL})

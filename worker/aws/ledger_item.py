@@ -1,7 +1,7 @@
 """How a `Record` lies in DynamoDB.
 
 An item costs a write unit for every started KiB, names included: what has its
-default value is left out, the history is one JSON text, a small result is binary.
+default value is left out, history and trail are one JSON text each, a small result is binary.
 `ttl` is there on final records only, for DynamoDB's own time to live.
 
 A dead letter has `dead` too: the partition of the index `dead`, in which nothing else
@@ -20,6 +20,7 @@ import orjson
 from worker.core.dead import letter_of
 from worker.core.fault import Billed, Kind
 from worker.core.ledger import Attempt, Record, State
+from worker.core.trail import Bar, Leg
 
 Item = dict[str, dict[str, Any]]
 
@@ -91,6 +92,48 @@ def _read_row(row: Mapping[str, Any]) -> Attempt:
     return Attempt(**known)
 
 
+# A leg is a list: its fields in this order, without what is default at its end. A later
+# version may put more behind it.
+_LEG: Final = (
+    "fence",
+    "owner",
+    "ended_at",
+    "ended",
+    "began_at",
+    "why",
+    "until",
+    "generation",
+    "bars",
+    "handler",
+    "cut",
+    "sent_at",
+)
+
+
+def _write_trail(trail: tuple[Leg, ...]) -> str:
+    return orjson.dumps([_leg_row(leg) for leg in trail]).decode()
+
+
+def _leg_row(leg: Leg) -> list[Any]:
+    row = [getattr(leg, name) for name in _LEG]
+    while row and row[-1] == _LEG_DEFAULTS[_LEG[len(row) - 1]]:
+        row.pop()
+    at = _LEG.index("bars")
+    if len(row) > at:
+        row[at] = [[bar.name, bar.why, bar.version] for bar in leg.bars]
+    return row
+
+
+def _read_trail(text: str) -> tuple[Leg, ...]:
+    return tuple(_read_leg(row) for row in orjson.loads(text))
+
+
+def _read_leg(row: list[Any]) -> Leg:
+    known = dict(zip(_LEG, row, strict=False))
+    bars = tuple(Bar(name=b[0], why=b[1], version=b[2]) for b in known.pop("bars", ()))
+    return Leg(**known, bars=bars)
+
+
 _TEXT: Final = _Form("S", str, _same)
 _WHOLE: Final = _Form("N", str, int)
 _FRACTION: Final = _Form("N", repr, float)  # repr is the shortest text that reads back the same
@@ -123,9 +166,13 @@ _FORMS: Final[Mapping[str, _Form]] = {
     "wasted_usd": _FRACTION,
     "wasted_most_usd": _FRACTION,
     "finished_at": _FRACTION,
+    "trail": _Form("S", _write_trail, _read_trail),
+    "past": _Form("S", _write_history, _read_history),
 }
 _DEFAULTS: Final = {field.name: field.default for field in fields(Record)}
 _ROW_DEFAULTS: Final = {field.name: field.default for field in fields(Attempt)}
+_LEG_DEFAULTS: Final = {field.name: field.default for field in fields(Leg)}
+assert set(_LEG) == set(_LEG_DEFAULTS), "every field of a leg has its place"
 # A claim sets `sent_at` where there is none, so 0 must not look like none.
 _ALWAYS: Final = frozenset({"job", "state", "sent_at"})
 assert set(_FORMS) == set(_DEFAULTS), "every field of a record has its form"
@@ -172,6 +219,6 @@ def decode(item: Item) -> Record:
             if name in item
         }
         return Record(**values)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         msg = f"{type(error).__name__} in a stored record"
         raise Unreadable(msg) from None

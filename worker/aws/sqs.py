@@ -12,6 +12,7 @@ from typing import Any, Final
 from worker.aws.trouble import asking
 from worker.core.job import generation_of, instant_of, share_of
 from worker.core.job_id import job_id_of
+from worker.core.trace import TRACEPARENT
 from worker.ports import Delivery, Fate, Outgoing
 
 BATCH_MAX: Final = 10
@@ -27,7 +28,7 @@ ABOVE: Final = "iw-above"
 REDRIVE: Final = "iw-redrive"
 
 _SYSTEM: Final = ["ApproximateReceiveCount", "SentTimestamp", "AWSTraceHeader", "MessageGroupId"]
-_OURS: Final = [JOB, SENT_MS, DOORBELL, ABOVE, REDRIVE]
+_OURS: Final = [JOB, SENT_MS, DOORBELL, ABOVE, REDRIVE, TRACEPARENT]
 
 
 class SqsQueue:

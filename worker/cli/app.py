@@ -117,6 +117,19 @@ def status(
 
 
 @app.command()
+def why(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")],
+    *,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Tell the whole path of one job: claims, calls, refusals, parks, and what comes next."""
+    from worker.cli.why import why as body
+
+    raise typer.Exit(body(config, job, as_json=as_json))
+
+
+@app.command()
 def submit(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from stdin.")] = None,
     *,

@@ -79,6 +79,7 @@ async def _open(settings: Settings, act: Callable[[DeadDesk], Awaitable[int]]) -
                     jobs=SqsQueue(sqs, sqs, lane.url),
                     dead=SqsQueue(sqs, sqs, lane.dead_url, every_attribute=True),
                     routes=frozenset(lane.routes),
+                    parked=SqsQueue(sqs, sqs, lane.parked_url).name,
                 )
                 for lane in settings.all_lanes()
             ),

@@ -30,6 +30,7 @@ from worker.client.watch import Watcher
 from worker.core.job import Limits
 from worker.core.job_id import job_id_of
 from worker.core.ledger import Record
+from worker.core.trace import told_by
 from worker.core.upgrade import SUFFIX, upgrade_id
 from worker.ports import Ledger, Payloads, RecordUnreadable, Unavailable
 
@@ -141,6 +142,7 @@ class Client:
         job: Mapping[str, Any] | str,
         *,
         id: str | None = None,  # noqa: A002 - the envelope's own word
+        traceparent: str = "",
         **fields: Any,
     ) -> str:
         """Send one job, and return its id.
@@ -148,16 +150,24 @@ class Client:
         Args:
             job: An envelope, or just a prompt.
             id: Its name and idempotency key; made up when neither here nor in `job`.
+            traceparent: Where the caller is in a trace of its own, as W3C Trace Context has it:
+                the traces of the job are linked to it.
             fields: More fields of the envelope: `tenant="acme"`, `deadline_s=60`, …
 
         Raises:
             InvalidJob: A worker would refuse it; the message names the field.
             SubmitFailed: The queue did not take it.
+            ValueError: `traceparent` is none.
         """
         if id is not None:
             fields["id"] = id
+        if traceparent and told_by(traceparent) is None:
+            msg = "traceparent must be that of W3C Trace Context: 00-<32 hex>-<16 hex>-01"
+            raise ValueError(msg)
         tree = tree_of(job, fields)
         prepared = await self._prepared(0, tree)
+        if isinstance(prepared, Message):
+            prepared = prepared.traced(traceparent)
         outcome: Outcome
         if isinstance(prepared, NotSubmitted):
             outcome = prepared

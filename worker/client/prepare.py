@@ -17,6 +17,7 @@ from uuid import uuid4
 from worker.core.envelope import parse
 from worker.core.job import Limits
 from worker.core.strict_json import Malformed
+from worker.core.trace import TRACEPARENT
 from worker.ports import Payloads
 
 REQUEST_FIELDS: Final = ("prompt", "messages", "system", "inference", "tools", "additional")
@@ -41,13 +42,21 @@ class InvalidJob(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One job, ready to be sent. `size_bytes` is what SQS counts."""
+    """One job, ready to be sent. `size_bytes` is what SQS counts, the trace context included."""
 
     index: int
     job_id: str
     body: str = field(repr=False)
     group: str
     size_bytes: int
+    traceparent: str = ""
+
+    def traced(self, traceparent: str) -> "Message":
+        """The same with a trace context, which the run of the job is linked to."""
+        if not traceparent:
+            return self
+        size_bytes = self.size_bytes + len(TRACEPARENT) + len("String") + len(traceparent)
+        return replace(self, traceparent=traceparent, size_bytes=size_bytes)
 
 
 def tree_of(job: Mapping[str, Any] | str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from worker.aws.trouble import FOREIGN, code_of, unavailable
 from worker.client.prepare import Message
 from worker.core.retry import backoff_s
+from worker.core.trace import TRACEPARENT
 
 BATCH_MAX: Final = 10
 BATCH_BYTES_MAX: Final = 1_048_576  # SQS counts all bodies and attributes of a call together
@@ -159,9 +160,14 @@ class Sender:
         return _fates(messages, answer)
 
 
-def _entry(message: Message) -> dict[str, str]:
-    entry = {"Id": str(message.index), "MessageBody": message.body}
-    return entry | {"MessageGroupId": message.group} if message.group else entry
+def _entry(message: Message) -> dict[str, Any]:
+    entry: dict[str, Any] = {"Id": str(message.index), "MessageBody": message.body}
+    if message.group:
+        entry["MessageGroupId"] = message.group
+    if message.traceparent:
+        value = {"DataType": "String", "StringValue": message.traceparent}
+        entry["MessageAttributes"] = {TRACEPARENT: value}
+    return entry
 
 
 def _fates(

@@ -17,7 +17,8 @@ class JobSettled:
     """One delivery ended: the canonical line. Times are milliseconds.
 
     `parked_ms` and what was wasted are totals over the job's life so far. What was wasted
-    is at least `wasted_usd`, and at most about `wasted_most_usd`: outcome.md.
+    is at least `wasted_usd`, and at most about `wasted_most_usd`: outcome.md. With traces,
+    `trace_id` and `span_id` are this run's, and `linked_to` is whoever sent the message.
     """
 
     name: ClassVar = "job.settled"
@@ -47,6 +48,20 @@ class JobSettled:
     wasted_most_usd: float = 0.0
     blocked: bool = False
     fingerprint: str = ""
+    fence: int = 0  # the number of its claim, as in `why JOB`
+    queue: str = ""
+    message_id: str = ""
+    model_id: str = ""  # of `target`
+    region: str = ""
+    request_id: str = ""  # of the last call in this run
+    error: str = ""  # the kind of the last call's fault; "" for an answer, or without a call
+    code: str = ""
+    breaker: str = ""  # the first that gave no leave in this run, or a quota bucket
+    breaker_state: str = ""  # why: open, probing, held, paced, ...
+    breaker_version: int = 0  # of the fleet's verdict; 0 where this process decided alone
+    trace_id: str = ""
+    span_id: str = ""
+    linked_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +103,17 @@ class AttemptMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultUnknown:
-    """A fault that no row of the table names: it counts as a failure, and asks for a row."""
+    """A fault that no row of the table names: it counts as a failure, and asks for a row.
+
+    The service's message may hold words of the job: `fingerprint` tells alike ones.
+    """
 
     name: ClassVar = "fault.unknown"
 
     target: str
     code: str
     http: int | None
-    message: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +200,7 @@ class CallRefused:
     breaker: str  # or the bucket
     why: str  # open, probing, resting, full, held, paced, exhausted
     retry_after_s: float
+    version: int = 0  # of the fleet's verdict; 0 where this process decided alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +298,16 @@ class CacheFilled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpansLost:
+    """Spans got to no collector. Told at most every few seconds; jobs are not concerned."""
+
+    name: ClassVar = "spans.lost"
+
+    count: int
+    why: str  # of the last ones: queue_full, refused_or_out_of_reach, an exception's class, ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStarted:
     """The worker takes jobs from now on."""
 
@@ -332,6 +361,7 @@ Event = (
     | HandlerMoved
     | CacheRead
     | CacheFilled
+    | SpansLost
     | WorkerStarted
     | DrainStarted
     | DrainEnded

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from worker.core.fault import Billed, Kind
+from worker.core.trail import Leg, with_leg
 
 
 class State(StrEnum):
@@ -71,6 +72,8 @@ class Attempt:
 
     `kind` is None for a call that brought an answer. `number` counts the job's
     charged attempts from 1; uncharged calls carry the number they would have had.
+    `fence` is that of the claim which made it, 0 if that is not known; `at` is when the
+    call went out, seconds since 1970, by the worker's clock.
     """
 
     number: int
@@ -84,6 +87,8 @@ class Attempt:
     request_id: str = ""
     timer: str = ""
     breaker: str = "closed"
+    fence: int = 0
+    at: float = 0.0
 
 
 HISTORY_MAX: Final = 20  # rows kept: the first of all tells the cause, the rest are the latest
@@ -120,6 +125,8 @@ class Record:
         told: Whether the reply or the dead letter is known to be sent.
         wasted_usd, wasted_most_usd: What was paid for nothing over its life (`cost.Waste`).
         finished_at: When it ended, seconds since 1970; None while it has not.
+        trail: What became of its claims, over all generations (`core/trail.py`).
+        past: The calls of earlier generations; `history` has those of this one.
     """
 
     job: str
@@ -150,6 +157,8 @@ class Record:
     wasted_usd: float = 0.0
     wasted_most_usd: float = 0.0
     finished_at: float | None = None
+    trail: tuple[Leg, ...] = ()
+    past: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,20 +236,39 @@ def claim(old: Record | None, ask: Claim, at: float, *, skew_s: float) -> Record
         case State.QUEUED | State.PARKED | State.INTERRUPTED:
             return _claimed(old, ask, at)
         case State.RUNNING if at > old.lease_until + skew_s:
-            return _claimed(replace(old, crashes=old.crashes + 1), ask, at)
+            trail = with_leg(old.trail, _leg(old, ended="", ended_at=old.lease_until))
+            return _claimed(replace(old, crashes=old.crashes + 1, trail=trail), ask, at)
         case State.RUNNING:
             return RunningElsewhere(old, old.lease_until + skew_s - at)
         case _:
             assert_never(old.state)
 
 
+def _leg(old: Record, *, ended: str, ended_at: float) -> Leg:
+    """What the record itself tells of its latest claim."""
+    return Leg(
+        fence=old.fence,
+        generation=old.generation,
+        owner=old.owner,
+        ended=ended,
+        ended_at=ended_at,
+        why=old.reason if ended else "",
+    )
+
+
 def _redriven(old: Record, ask: Claim) -> Record:
+    trail = old.trail
+    if not trail or trail[-1].fence != old.fence:  # a record from before there were legs
+        died_at = old.finished_at or 0.0
+        trail = with_leg(trail, _leg(old, ended=old.state.value, ended_at=died_at))
     return replace(
         Record(job=old.job, state=State.DEAD),
         fence=old.fence,
         generation=old.generation + 1,
         sent_at=ask.sent_at,
         doorbells=old.doorbells,
+        trail=(*trail[:-1], replace(trail[-1], sent_at=old.sent_at)),
+        past=with_history(old.past, old.history),
     )
 
 
@@ -268,7 +296,7 @@ class Ending:
     """What a claim's holder writes when its run is over.
 
     `attempts`, `crashes` and the rest are the new totals, not differences: the
-    same ending written twice is the same record.
+    same ending written twice is the same record. `leg` is put behind the trail.
     """
 
     state: State
@@ -286,6 +314,7 @@ class Ending:
     parked_s: float = 0.0
     wasted_usd: float = 0.0
     wasted_most_usd: float = 0.0
+    leg: Leg | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,4 +357,5 @@ def finish(old: Record | None, held: Record, ending: Ending, at: float) -> Recor
         wasted_most_usd=ending.wasted_most_usd,
         lease_until=0.0,
         finished_at=at if ending.state.final else None,
+        trail=old.trail if ending.leg is None else with_leg(old.trail, ending.leg),
     )

@@ -29,6 +29,7 @@ from worker.core.events import (
     JobUnparked,
     LeaseLost,
     PaceChanged,
+    SpansLost,
     StoreFailed,
     WorkerStarted,
 )
@@ -104,7 +105,7 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return _stood_in(event, names)
         case WorkerStarted():
             return (Measurement("WorkerStarts", 1),)
-        case DrainStarted():
+        case DrainStarted() | SpansLost():
             return ()
         case DrainEnded():
             return (

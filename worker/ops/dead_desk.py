@@ -28,12 +28,16 @@ LOAD_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLane:
-    """Queues that belong together. `dead` brings every attribute of a message."""
+    """Queues that belong together. `dead` brings every attribute of a message.
+
+    `parked` is the name of its parked queue.
+    """
 
     name: str
     jobs: Queue
     dead: Queue
     routes: frozenset[str]
+    parked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,15 +17,16 @@ from worker.core.answer import Answer
 from worker.core.breaker import Refusal
 from worker.core.cost import Waste
 from worker.core.events import AttemptMade, CallRefused, FaultUnknown
-from worker.core.fault import Fault, Kind, Vote, heard
+from worker.core.fault import Fault, Kind, Vote, fingerprint, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Request
 from worker.core.pacer import REFUSED_FOR
-from worker.core.plan import Call, Degrade, Discard, Park, Release, plan
+from worker.core.plan import Call, Decision, Degrade, Discard, Park, Release, plan
 from worker.core.retry import RetryBudget
 from worker.core.route import Route
 from worker.core.settlement import Answered, Dead, Parked, Released, Settlement
 from worker.core.target import Target
+from worker.core.trail import Bar
 from worker.core.window import Outcome
 from worker.runtime.claims import Claims
 from worker.runtime.degrader import Degrader
@@ -171,6 +172,7 @@ class Executor:
                 quotas=_quotas(refused),
                 suspects=self._gates.suspects(route),
             )
+            trip.barred(self._bars(trip, route, refused, decision))
             match decision:
                 case Call():
                     answer = await self._attempt(trip, decision, request, budget)
@@ -209,6 +211,21 @@ class Executor:
             return self._upgrades.refused(flight, trip, route, refused)
         return refused
 
+    def _bars(
+        self, trip: Trip, route: Route, refused: Mapping[str, Refusal], decision: Decision
+    ) -> list[Bar]:
+        """What stood in the way of this decision: for a call, of the targets named before it."""
+        if not refused:
+            return []
+        names = [target.name for target in route.targets]
+        if isinstance(decision, Call):
+            names = names[: names.index(decision.target.name)]
+        names = [name for name in names if name in refused]
+        bars = self._gates.bars(route, names)
+        if trip.is_upgrade and not bars:
+            return [Bar(name=name, why="stands_back") for name in names]
+        return bars
+
     async def _attempt(
         self, trip: Trip, call: Call, request: Request, budget: RetryBudget
     ) -> Answer | None:
@@ -226,12 +243,14 @@ class Executor:
             now = loop.time()
             until = max(no.refusal.until, now + REFUSED_S)
             trip.refused[target.name] = Refusal(no.refusal.why, until)
+            trip.barred([bar := self._gates.bar_of(no)])
             self._house.tell(
                 CallRefused(
                     job=trip.record.job,
                     breaker=no.breaker,
                     why=no.refusal.why,
                     retry_after_s=round(max(0.0, no.refusal.until - now), 3),
+                    version=bar.version,
                 )
             )
             return None
@@ -252,7 +271,7 @@ class Executor:
     async def _call(
         self, trip: Trip, call: Call, request: Request, passage: Passage
     ) -> Answer | None:
-        loop, target = asyncio.get_running_loop(), call.target
+        loop, target, at = asyncio.get_running_loop(), call.target, self._house.at()
         bound_s = call.bound_s if passage.probe_s is None else min(call.bound_s, passage.probe_s)
         started = loop.time()
         said = heard(Vote.IGNORE, slow=False, answered=False)  # unless we hear better
@@ -282,9 +301,12 @@ class Executor:
                 self._mass_death.served(target.name, now)
                 self._holds.lift("local")
                 outcome = trip.judge(outcome)
+        except asyncio.CancelledError:
+            trip.cut = target.name
+            raise
         finally:
             self._gates.settle(passage, *said, retry_after_s=retry_after_s)
-        row = trip.came_back(target, outcome, now - started, circuit=passage.state)
+        row = trip.came_back(target, outcome, now - started, circuit=passage.state, at=at)
         waste = Waste.of_call(outcome, target, request)
         trip.waste += waste
         self._house.tell(
@@ -315,7 +337,10 @@ class Executor:
         if fault.kind is Kind.UNKNOWN:
             self._house.tell(
                 FaultUnknown(
-                    target=target.name, code=fault.code, http=fault.http, message=fault.message
+                    target=target.name,
+                    code=fault.code,
+                    http=fault.http,
+                    fingerprint=fingerprint(fault.kind, fault.code, fault.message),
                 )
             )
         kind = self._mass_death.reads(target.name, trip.record.job, fault.kind, now)

@@ -7,7 +7,7 @@ they are put together, and what was heard of a call is told to both gates.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
@@ -19,6 +19,7 @@ from worker.core.pacer import Pace, PacePolicy, Pacer
 from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.core.target import Target
+from worker.core.trail import Bar
 from worker.core.verdict import Mode, State
 from worker.core.window import FAILED, OF_QUOTA, SUCCESS, TELLS_NOTHING, Outcome
 from worker.ports import Tell
@@ -318,6 +319,32 @@ class Gates:
                     until = max(until, known.until)
                 found[target.name] = Refusal(refusal.why, until)
         return found
+
+    def bars(self, route: Route, names: Collection[str]) -> list[Bar]:
+        """What keeps calls from these targets of a route now: `refusals`, for a job's trail."""
+        now = asyncio.get_running_loop().time()
+        found = []
+        alone = len({bucket_of(target) for target in route.targets}) == 1
+        for target in (target for target in route.targets if target.name in names):
+            if (waits := self.paces.refusal(target, now, alone=alone)) is not None:
+                found.append(Bar(name=bucket_of(target), why=waits.why))
+            for gate in self._pair(target):
+                refusal = gate.refusal(now)
+                if refusal is not None and refusal.why != "full":
+                    found.append(self._bar(gate, refusal.why, now))
+        return found
+
+    def bar_of(self, refused: Refused) -> Bar:
+        """The same, for leave that was just refused."""
+        now = asyncio.get_running_loop().time()
+        gate = self._gates.get(refused.breaker)
+        if gate is None:
+            return Bar(name=refused.breaker, why=refused.refusal.why)
+        return self._bar(gate, refused.refusal.why, now)
+
+    def _bar(self, gate: Gate, why: str, now: float) -> Bar:
+        version = gate.verdict.version if gate.held_for_all(now) else 0
+        return Bar(name=gate.local.name, why=why, version=version)
 
     def spare(self, route: Route, *, contested: frozenset[str]) -> frozenset[str]:
         """The targets with calls to spare: no quota is short, and both circuits are closed.

@@ -84,3 +84,4 @@ class House:
     protection: Protection | None = None
     replies: Mapping[str, Queue] = field(default_factory=dict)
     handlers: Mapping[str, Handler] = field(default_factory=dict)
+    traces: float | None = None  # the share of runs that are traced; None for no traces at all

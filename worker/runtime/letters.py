@@ -14,6 +14,7 @@ import orjson
 
 from worker.core.ledger import Attempt, Record
 from worker.core.retry import backoff_s
+from worker.core.trace import TRACEPARENT, context_of, is_chosen
 from worker.core.upgrade import RING_S, upgrade_id, upgraded
 from worker.ports import Outgoing, Queue, Unavailable
 from worker.runtime.flights import Flight
@@ -39,7 +40,7 @@ class Letters:
             Unavailable: It may or may not have been sent; a second doorbell does no harm but
                 to wake the job twice as often.
         """
-        attributes = {**_identity(record), "iw-doorbell": "1"}
+        attributes = {**_identity(record), **self._trace(record), "iw-doorbell": "1"}
         if upgraded(record.job) is not None:
             attributes["iw-above"] = str(flight.delivery.above)
         await self._send(flight.lane.parked, _parked(flight, record, attributes, delay_s))
@@ -57,6 +58,7 @@ class Letters:
         """
         attributes = {
             **_identity(record),
+            **self._trace(record),
             "iw-job": upgrade_id(record.job),
             "iw-doorbell": "1",
             "iw-above": str(served),
@@ -99,6 +101,7 @@ class Letters:
             "iw-job": record.job,
             "iw-status": str(envelope["status"]),
             "iw-quality": str(envelope["quality"]["served"]),
+            **self._trace(record),
         }
         if len(content) > REPLY_BYTES_MAX:
             envelope["output"] = None
@@ -140,6 +143,14 @@ class Letters:
             "age_s": round(max(0.0, self._house.at() - record.sent_at), 3),
             "history": [_row(attempt) for attempt in record.history],
         }
+
+    def _trace(self, record: Record) -> dict[str, str]:
+        """Leads whoever receives the message back to the run that sent it, if runs are traced."""
+        share = self._house.traces
+        if share is None:
+            return {}
+        context = context_of(record.nonce)
+        return {TRACEPARENT: context.traceparent(sampled=is_chosen(context, share))}
 
     async def _set_aside(self, body: bytes) -> bytes:
         """Put a body that leaves no room for its story into the payload store."""

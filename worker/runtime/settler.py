@@ -14,21 +14,22 @@ from typing import Any, Final, assert_never
 
 import orjson
 
-from worker.core.answer import Usage
-from worker.core.cost import Waste, cost_usd
-from worker.core.events import DeliverySkipped, JobSettled, StoreFailed
+from worker.core.cost import Waste
+from worker.core.events import DeliverySkipped, StoreFailed
 from worker.core.fault import fingerprint, normalised
 from worker.core.job import Job
 from worker.core.ledger import Ending, Record, Stale, State, with_history
-from worker.core.result import Run, build, served_by, spent_by
+from worker.core.result import Run, build, spent_by
 from worker.core.retry import backoff_s
 from worker.core.settlement import Answered, Dead, Degraded, Parked, Released, Settlement
+from worker.core.trail import Leg
 from worker.core.upgrade import upgraded
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.acks import Acks
 from worker.runtime.flights import Flight
 from worker.runtime.house import House
 from worker.runtime.letters import Letters
+from worker.runtime.report import ms, settled, why_of
 from worker.runtime.trip import Trip
 
 PUT_TRIES: Final = 5
@@ -88,6 +89,7 @@ class Settler:
             mark = fingerprint(ended.reason, ended.code, normalised(ended.detail))
         # One good call is told by the result itself; whatever came before it is kept.
         plain = not (isinstance(ended, Dead) or trip.tried or trip.record.history)
+        by_itself = isinstance(ended, Answered) and not trip.bars
         silent = trip.job is None or trip.job.reply_to is None
         told = not isinstance(ended, Dead) and silent and not _will_upgrade(ended)
         ending = Ending(
@@ -102,13 +104,14 @@ class Settler:
             result=where[0],
             result_ref=where[1],
             told=told,
+            leg=None if by_itself else self._leg(trip, ended),
         )
         record = await self._written(trip, ending)
         if record is None:
             return False
         if told or await self._tell(flight, trip.job, record, content):
             self._acknowledge(flight)
-        self._report(trip, ended, record)
+        self._report(flight, trip, ended, record)
         return fits
 
     def _envelope(self, trip: Trip, ended: Answered | Degraded | Dead) -> bytes:
@@ -116,14 +119,14 @@ class Settler:
         run = Run(
             job_id=record.job,
             worker=self._house.rules.worker,
-            queue_ms=_ms(trip.started_at - record.sent_at),
-            total_ms=_ms(at - record.sent_at),
-            backoff_ms=_ms(trip.backoff_s),
+            queue_ms=ms(trip.started_at - record.sent_at),
+            total_ms=ms(at - record.sent_at),
+            backoff_ms=ms(trip.backoff_s),
             attempts=(*record.history, *trip.history),
             attempts_total=trip.attempts,
             deadline_at=trip.deadline_at,
-            handler_ms=_ms(trip.handler_s),
-            parked_ms=_ms(trip.parked_s),
+            handler_ms=ms(trip.handler_s),
+            parked_ms=ms(trip.parked_s),
             wasted=trip.wasted,
             requested=trip.best,
         )
@@ -194,6 +197,7 @@ class Settler:
             history=self._history(trip),
             not_before=self._house.at() + parked.delay_s,
             reason=parked.why,
+            leg=self._leg(trip, parked),
         )
         written = await self._written(trip, ending)
         if written is None:
@@ -212,7 +216,7 @@ class Settler:
                     self._acks.delete(flight.queues[message_id], delivery)
                 else:
                     self._acks.release(flight.queues[message_id], delivery, 0.0)
-        self._report(trip, parked, written)
+        self._report(flight, trip, parked, written)
 
     async def _release(self, flight: Flight, trip: Trip, released: Released) -> None:
         if released.why == "lease_lost":
@@ -226,12 +230,13 @@ class Settler:
             crashes=record.crashes,
             history=self._history(trip),
             reason=released.why,
+            leg=self._leg(trip, released),
         )
         written = await self._written(trip, ending)
         if written is None:
             return
         self.give_back(flight, delay_s=released.delay_s)
-        self._report(trip, released, written)
+        self._report(flight, trip, released, written)
 
     # --- common ------------------------------------------------------------------
 
@@ -268,80 +273,35 @@ class Settler:
     def _history(self, trip: Trip) -> tuple[Any, ...]:
         return with_history(trip.record.history, tuple(trip.history))
 
+    def _leg(self, trip: Trip, settlement: Settlement) -> Leg:
+        at = self._house.at()
+        return trip.leg(
+            _STATES[type(settlement)].value,
+            at,
+            why=why_of(settlement),
+            until=at + settlement.delay_s if isinstance(settlement, Parked) else 0.0,
+            handler=settlement.handler if isinstance(settlement, Degraded) else "",
+        )
+
     def _pause_s(self, tried: int) -> float:
         return backoff_s(tried, self._house.roll(), base_s=0.5, cap_s=RETRY_CAP_S)
 
     def _failed(self, error: Unavailable, operation: str) -> None:
         self._house.tell(StoreFailed(store=error.store, operation=operation, why=error.why))
 
-    def _report(self, trip: Trip, settlement: Settlement, record: Record) -> None:
-        at = self._house.at()
-        answered = settlement if isinstance(settlement, Answered) else None
-        usage, target, served = Usage(), None, 0.0
-        if not isinstance(settlement, Parked | Released):
-            usage, target = spent_by(settlement)
-            served = served_by(settlement)
-        called = trip.history[-1].target if trip.history else ""
-        self._house.tell(
-            JobSettled(
-                job=record.job,
-                settlement=_NAMES[type(settlement)],
-                reason=_why(settlement),
-                route=record.route,
-                tenant=record.tenant,
-                target=target.name if target and target.name else called,
-                attempts=record.attempts,
-                parks=record.parks,
-                interruptions=record.interruptions,
-                crashes=record.crashes,
-                generation=record.generation,
-                waited_ms=_ms(trip.started_at - record.sent_at),
-                worked_ms=_ms(at - trip.started_at),
-                model_ms=trip.model_ms,
-                parked_ms=_ms(trip.parked_s),
-                quality_requested=trip.best,
-                quality_served=served,
-                handler=settlement.handler if isinstance(settlement, Degraded) else "",
-                input_tokens=usage.input,
-                output_tokens=usage.output,
-                cost_usd=cost_usd(usage, target) if target else 0.0,
-                wasted_usd=round(trip.wasted.sure_usd, 9),
-                wasted_most_usd=round(trip.wasted.most_usd, 9),
-                blocked=answered.answer.blocked if answered else False,
-                fingerprint=record.fingerprint,
-            )
-        )
+    def _report(self, flight: Flight, trip: Trip, settlement: Settlement, record: Record) -> None:
+        traces = self._house.traces
+        self._house.tell(settled(flight, trip, settlement, record, self._house.at(), traces=traces))
 
 
 _STATES: Final = {
     Answered: State.ANSWERED,
     Degraded: State.DEGRADED,
     Dead: State.DEAD,
-}
-_NAMES: Final = {
-    Answered: "answered",
-    Degraded: "degraded",
-    Dead: "dead",
-    Parked: "parked",
-    Released: "released",
+    Parked: State.PARKED,
+    Released: State.INTERRUPTED,
 }
 
 
 def _will_upgrade(ended: Answered | Degraded | Dead) -> bool:
     return isinstance(ended, Degraded) and ended.will_upgrade
-
-
-def _why(settlement: Settlement) -> str:
-    match settlement:
-        case Answered():
-            return ""
-        case Dead(reason=reason):
-            return reason
-        case Degraded(why=why) | Parked(why=why) | Released(why=why):
-            return why
-        case _:
-            assert_never(settlement)
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))

@@ -37,6 +37,7 @@ from worker.core.events import (
     IntakeHeld,
     LeaseLost,
     PaceChanged,
+    SpansLost,
     StoreFailed,
 )
 from worker.core.measures import Measurement, Metrics, Names, Series, measure
@@ -59,6 +60,7 @@ LEVELS: Final[Mapping[type[Event], str]] = MappingProxyType(
         FlightFailed: "error",
         IntakeHeld: "warning",
         PaceChanged: "warning",
+        SpansLost: "warning",
         StoreFailed: "warning",
     }
 )

@@ -4,7 +4,7 @@ The executor fills it in, the settler reads it: it turns into the history of the
 ledger, the result envelope, and the canonical line of the log.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from worker.core.answer import Answer
@@ -18,6 +18,8 @@ from worker.core.plan import Seen
 from worker.core.route import Route
 from worker.core.strict_json import Malformed
 from worker.core.target import Target
+from worker.core.trace import Context, context_of, is_chosen
+from worker.core.trail import BARS_MAX, Bar, Leg
 from worker.core.upgrade import upgraded
 from worker.core.verdict import State
 
@@ -40,6 +42,8 @@ class Trip:
         declined: Handlers that had no answer for it in this delivery.
         payload_bytes: Held for a payload that was fetched.
         refused: Targets whose gate gave this job no leave, and until when, on the loop's clock.
+        bars: What stood in the way of its calls, by name and why.
+        cut: The target of the call in which it was cut short, "" if in none.
     """
 
     job: Job | None
@@ -60,6 +64,8 @@ class Trip:
     declined: set[str] = field(default_factory=set)
     payload_bytes: int = 0
     refused: dict[str, Refusal] = field(default_factory=dict)
+    bars: dict[tuple[str, str], Bar] = field(default_factory=dict)
+    cut: str = ""
 
     @property
     def is_upgrade(self) -> bool:
@@ -120,12 +126,13 @@ class Trip:
         duration_s: float,
         *,
         circuit: State = State.CLOSED,
+        at: float = 0.0,
     ) -> Attempt:
-        """Note one finished call, and the state of the target's circuit when it went out.
+        """Note one finished call, and the state of the target's circuit when it went out at `at`.
 
         A probe that brings a fault costs the job no attempt: it went out for all of them.
         """
-        duration_ms = round(duration_s * 1000)
+        duration_ms, fence, at = round(duration_s * 1000), self.record.fence, round(at, 3)
         if isinstance(outcome, Answer):
             self.attempts += 1
             self.model_ms = outcome.model_ms
@@ -137,6 +144,8 @@ class Trip:
                 http=200,
                 billed=Billed.YES,
                 request_id=outcome.request_id,
+                fence=fence,
+                at=at,
             )
         else:
             self.tried.append((target.name, outcome))
@@ -153,6 +162,37 @@ class Trip:
                 billed=outcome.billed,
                 request_id=outcome.request_id,
                 timer=outcome.timer,
+                fence=fence,
+                at=at,
             )
         self.history.append(row)
         return row
+
+    def context(self, share: float | None) -> Context | None:
+        """Where this run's trace is, if that share of all runs is traced and it is one."""
+        if share is None:
+            return None
+        context = context_of(self.record.nonce)
+        return context if is_chosen(context, share) else None
+
+    def barred(self, bars: Iterable[Bar]) -> None:
+        """Note what stood in the way."""
+        self.bars |= {(bar.name, bar.why): bar for bar in bars}
+
+    def leg(
+        self, ended: str, at: float, *, why: str = "", until: float = 0.0, handler: str = ""
+    ) -> Leg:
+        """What the job's trail tells of this run, which ends as `ended` at `at`."""
+        return Leg(
+            fence=self.record.fence,
+            generation=self.record.generation,
+            owner=self.record.owner,
+            began_at=round(self.started_at, 3),
+            ended_at=round(at, 3),
+            ended=ended,
+            why=why,
+            until=round(until, 3),
+            handler=handler,
+            cut=self.cut,
+            bars=tuple(self.bars.values())[-BARS_MAX:],
+        )

@@ -6,7 +6,7 @@ fields are in `rules.py` and `names.py`; where values come from is `load.py`.
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ _BREAKER: Final = BreakerPolicy()
 _PACE: Final = PacePolicy()
 _TABLE: Final = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[!-~]{1,1000}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.:-]{1,255}")
+_HTTP: Final = re.compile(r"https?://[!-~]{1,2000}")
 _NAMESPACE: Final = re.compile(r"(?!AWS/)[A-Za-z0-9._#:/-]{1,255}")
 
 
@@ -171,6 +172,18 @@ class MetricsSettings(Section):
     """CloudWatch namespace."""
     flush_s: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 10.0
     """How often metrics are written."""
+
+
+class TracesSettings(Section):
+    """Traces by OpenTelemetry; see docs/traces.md. They need the extra `otel`."""
+
+    exporter: Literal["off", "otlp"] = "off"
+    """`otlp` sends the spans of every job over HTTP to a collector."""
+    endpoint: Annotated[str, matching(_HTTP, "must be an http:// or https:// URL")] | None = None
+    """URL that takes traces; by default what the `OTEL_EXPORTER_OTLP_…` variables say, else \
+`http://localhost:4318/v1/traces`."""
+    share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
+    """The share of the runs that is traced."""
 
 
 class HealthSettings(Section):

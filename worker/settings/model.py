@@ -25,6 +25,7 @@ from worker.settings.knobs import (
     PayloadSettings,
     QueueSettings,
     RetrySettings,
+    TracesSettings,
     sibling,
 )
 from worker.settings.plan_knobs import HandlerSettings, RouteSettings, TargetSettings
@@ -70,6 +71,7 @@ class Shape(BaseSettings):
     """Reply queues that a job's `reply_to` may name: name and URL."""
     retry: RetrySettings = RetrySettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TracesSettings = TracesSettings()
     health: HealthSettings = HealthSettings()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 32
     """Jobs that this process works on at once."""
