@@ -78,6 +78,17 @@ def test_a_table_of_breakers_is_of_one_region_ready_and_safe(
     assert says in found.says
 
 
+def test_a_ttl_on_another_attribute_is_ended_before_ours_begins() -> None:
+    def told(**ttl: str) -> str:
+        (found,) = table_findings("b", described(), BREAKERS, ttl=ttl, backups=KEPT)
+        return found.run.rpartition(" ")[2]
+
+    off = {"TimeToLiveStatus": "DISABLED", "AttributeName": "expires"}
+    assert told(**off) == "Enabled=true,AttributeName=ttl"
+    on = {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+    assert told(**on) == "Enabled=false,AttributeName=expires", "DynamoDB takes one at a time"
+
+
 def test_an_index_that_is_still_made_is_told() -> None:
     table = {
         **described(),
