@@ -7,17 +7,24 @@ interpreter's would leave behind.
 import asyncio
 import os
 import sys
-import threading
-import time
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-LOOK_S: Final = 0.05
 INTERRUPTED: Final = 130  # as a shell has it
-_THREADS: Final = "in-time"
+_WORKING: Final[set[Future[Any]]] = set()
+
+
+class Threads(ThreadPoolExecutor):
+    """Whose work is known as long as it lasts."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future = super().submit(fn, *args, **kwargs)
+        _WORKING.add(future)
+        future.add_done_callback(_WORKING.discard)
+        return future
 
 
 def run(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
@@ -34,7 +41,7 @@ def run(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
 
 
 async def _in_time(work: Coroutine[Any, Any, T], limit_s: float | None) -> T:
-    threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
+    threads = Threads()
     asyncio.get_running_loop().set_default_executor(threads)
     try:
         async with asyncio.timeout(limit_s):
@@ -46,11 +53,9 @@ async def _in_time(work: Coroutine[Any, Any, T], limit_s: float | None) -> T:
 
 
 def left(code: int) -> int:
-    """The exit code; the process ends at once where one of its threads still waits."""
+    """The exit code; the process ends at once where one of its threads still works."""
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it came closed
         stream.flush()
-    if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
-        time.sleep(LOOK_S)  # an idle one is about to end
-        if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
-            os._exit(code)
+    if _WORKING:  # idle ones end by themselves
+        os._exit(code)
     return code
