@@ -3,7 +3,6 @@
 Exit codes: 0 all is well, 1 something is wrong or could not be read, 2 used wrongly.
 """
 
-import asyncio
 import sys
 import time
 from functools import partial
@@ -21,7 +20,7 @@ from worker.aws.ledger import DynamoLedger
 from worker.cli.breaker import policies_of
 from worker.cli.check import loaded
 from worker.cli.doctor.asking import unasked
-from worker.cli.in_time import in_time, left
+from worker.cli.in_time import left, run
 from worker.cli.status_text import status as text
 from worker.ops.desk import Desk
 from worker.ops.status import LIMIT_S, Sources, Status, status
@@ -48,7 +47,7 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        found = asyncio.run(in_time(_asked(ours), OPEN_S + LIMIT_S))
+        found = run(_asked(ours), OPEN_S + LIMIT_S)
     except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
         print(unasked(error), file=sys.stderr)
         return left(2)
