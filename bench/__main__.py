@@ -1,9 +1,10 @@
 """Side by side with what one would write by hand: one JSON line per result.
 
-    python -m bench                      three rounds of bare, pipeline, worker; parts; breaker
+    python -m bench                      three rounds of bare, pipeline, worker; and all the rest
     python -m bench --jobs 500 --rounds 1 --peers bare worker
     python -m bench --only parts
     python -m bench --only breaker
+    python -m bench --only telemetry
 
 Every round runs each peer once, so that whatever else the machine does falls on
 all of them; the ratios are medians over the rounds. `docs/bench.md` says what the
@@ -22,7 +23,7 @@ import orjson
 from bench.runs import SLOTS, Run, RunFailed, measure
 
 PEERS: Final = ("bare", "pipeline", "worker")
-SUITES: Final = ("peers", "parts", "breaker")
+SUITES: Final = ("peers", "parts", "breaker", "telemetry")
 ROUNDS_MAX: Final = 9
 JOBS_MAX: Final = 50_000
 
@@ -134,6 +135,12 @@ def main() -> int:
         from bench import breaker  # noqa: PLC0415
 
         for line in breaker.measure():
+            tell(line)
+            met = met and line.get("met", True)
+    if "telemetry" in suites:
+        from bench import telemetry  # noqa: PLC0415
+
+        for line in telemetry.measure_all():
             tell(line)
             met = met and line.get("met", True)
     return 0 if met else 1

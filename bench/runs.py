@@ -15,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from resource import struct_rusage
+from types import MappingProxyType
 from typing import IO, Any, Final
 
 import orjson
@@ -58,6 +59,8 @@ class Run:
         wall_s: From the first model call to the last delete.
         stub_cpu_ms: What the other side cost per job; no part of `cpu_ms`.
         calls: Calls per job, by operation.
+        log_bytes: What it wrote on stdout and stderr, `metric_bytes` of them metrics.
+        clock: What a peer with a clock inside said of itself.
     """
 
     peer: str
@@ -69,6 +72,9 @@ class Run:
     wall_s: float
     stub_cpu_ms: float
     calls: Mapping[str, float]
+    log_bytes: int = 0
+    metric_bytes: int = 0
+    clock: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def jobs_per_s(self) -> float:
@@ -76,8 +82,15 @@ class Run:
         return self.jobs / self.wall_s
 
 
-def measure(peer: str, *, jobs: int, latency_ms: float) -> Run:
-    """Let `peer` work off `jobs` jobs.
+def measure(
+    peer: str,
+    *,
+    jobs: int,
+    latency_ms: float,
+    slots: int = SLOTS,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Run:
+    """Let `peer` work off `jobs` jobs, with more settings in its environment if it has any.
 
     Raises:
         RunFailed: It did not come to an end in time, or ended badly.
@@ -87,7 +100,8 @@ def measure(peer: str, *, jobs: int, latency_ms: float) -> Run:
         assert stub.stdout is not None
         lines = _Lines(stub.stdout)
         port = lines.next("port")["port"]
-        with _child(*_command(peer, port), talk) as process:
+        command, needs = _command(peer, port, slots)
+        with _child(command, {**needs, **environment}, talk) as process:
             try:
                 lines.next("first", process)
                 began, start_cpu_s = time.monotonic(), _cpu_so_far_s(process.pid)
@@ -101,6 +115,7 @@ def measure(peer: str, *, jobs: int, latency_ms: float) -> Run:
                 msg = f"{peer} ended with {process.returncode}\n{_tail(talk)}"
                 raise RunFailed(msg)
         stub_used = _stop(stub)
+        log_bytes, metric_bytes, clock = _read(talk)
     calls = counts["calls"]
     return Run(
         peer=peer,
@@ -112,23 +127,38 @@ def measure(peer: str, *, jobs: int, latency_ms: float) -> Run:
         wall_s=wall_s,
         stub_cpu_ms=_cpu_s(stub_used) * 1000 / jobs,
         calls={name: n / jobs for name, n in sorted(calls.items())},
+        log_bytes=log_bytes,
+        metric_bytes=metric_bytes,
+        clock=clock,
     )
 
 
-def _command(peer: str, port: int) -> tuple[list[str], dict[str, str]]:
+def _read(talk: IO[bytes]) -> tuple[int, int, Mapping[str, float]]:
+    """The bytes of its lines, those of metrics among them, and what its clock said."""
+    talk.seek(0)
+    lines = talk.read().splitlines(keepends=True)
+    clocks = [orjson.loads(line) for line in lines if line.startswith(b'{"bench":')]
+    size = sum(len(line) for line in lines if not line.startswith(b'{"bench":'))
+    return size, sum(len(line) for line in lines if b'"_aws"' in line), (clocks or [{}])[-1]
+
+
+def _command(peer: str, port: int, slots: int) -> tuple[list[str], dict[str, str]]:
     at = f"http://127.0.0.1:{port}"
     queue = f"{at}/000000000000/{JOBS_QUEUE}"
-    if peer != "worker":
+    if peer not in _WORKERS:
         environment = {"AWS_ENDPOINT_URL": at, "BENCH_QUEUE_URL": queue, "BENCH_TABLE": TABLE}
-        return ["-m", "bench.peers", peer, "--slots", str(SLOTS)], environment
-    return ["-m", "worker", "run"], {
+        return ["-m", "bench.peers", peer, "--slots", str(slots)], environment
+    return _WORKERS[peer], {
         "AWS_ENDPOINT_URL": at,
         "WORKER_QUEUE__URL": queue,
         "WORKER_LEDGER__TABLE": TABLE,
         "WORKER_MODEL__ID": MODEL,
         "WORKER_MODEL__MAX_TOKENS": str(MAX_TOKENS),
-        "WORKER_SLOTS": str(SLOTS),
+        "WORKER_SLOTS": str(slots),
     }
+
+
+_WORKERS: Final = {"worker": ["-m", "worker", "run"], "timed": ["-m", "bench.timed"]}
 
 
 class _Lines:

@@ -33,19 +33,18 @@ from worker.aws.emf import flusher
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
-from worker.core.measures import Names
 from worker.degraded.plugins import Plugin
 from worker.degraded.registry import HandlersUnusableError, build
 from worker.ports import BreakerStore, Handler, Protection, Tell
-from worker.runtime.gates import endpoint_of
+from worker.runtime.gauges import gauges
 from worker.runtime.health import PortUnusableError, health_port
 from worker.runtime.house import House, Lane, Rules
 from worker.runtime.lag import LoopLag
-from worker.runtime.paces import bucket_of
 from worker.runtime.pulse import STARTING
 from worker.runtime.supervisor import Drain, Supervisor
 from worker.runtime.telemetry import Telemetry
 from worker.settings import Settings
+from worker.wiring_names import names_of
 from worker.wiring_traces import TracesUnusableError, traced
 
 READ_MARGIN_S: Final = 10.0  # behind the attempts' own timers, which are to fire first
@@ -210,15 +209,7 @@ async def serve(
         telemetry = Telemetry(
             service=settings.service,
             worker=rules.worker,
-            names=Names(
-                routes=frozenset(routes),
-                targets=frozenset(target.name for target in (*targets, *helpers)),
-                breakers=frozenset(
-                    name for target in targets for name in (target.name, endpoint_of(target))
-                ),
-                handlers=frozenset(spec.name for spec in settings.all_handlers()),
-                buckets=frozenset(map(bucket_of, (*targets, *helpers))),
-            ),
+            names=names_of(settings),
             flush=flusher(
                 _write_line,
                 namespace=settings.metrics.namespace,
@@ -227,13 +218,8 @@ async def serve(
             ),
             level=settings.log_level,
             flush_s=settings.metrics.flush_s,
-            gauges={
-                "InFlight": lambda: sum(len(s.flights) for s in in_hand),
-                "EventLoopLag": lag.read_ms,
-                "BreakersOpen": lambda: sum(s.breakers_open for s in in_hand),
-                "BreakerSyncAge": lambda: sum(s.sync_age_s for s in in_hand),
-                "Pace": lambda: {name: pace for s in in_hand for name, pace in s.paces.items()},
-            },
+            profile=settings.metrics.profile,
+            gauges=gauges(in_hand, lag),
         )
         tell, services = await stack.enter_async_context(
             traced(

@@ -1,12 +1,19 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.aws_emf.documents import check_document, check_line
 from worker.aws.emf import documents, flusher
-from worker.core.measures import Measurement, Metrics, Series
-from worker.core.metric import Metric, Way
+from worker.core.metric import Metric, Profile, Way
 from worker.core.metrics import CATALOGUE
+from worker.core.series import Measurement, Metrics, Series
 
 AT = 1_767_225_600.123
 
@@ -27,27 +34,91 @@ def one_of_each() -> tuple[Series, ...]:
     return metrics.take()
 
 
-def check_document(document: dict[str, Any]) -> None:
-    """What CloudWatch asks of a document ("Specification: Embedded metric format")."""
-    meta = document["_aws"]
-    assert isinstance(meta["Timestamp"], int)
-    (directive,) = meta["CloudWatchMetrics"]
-    assert set(directive) == {"Namespace", "Dimensions", "Metrics"}
-    assert directive["Dimensions"]
-    for names in directive["Dimensions"]:
-        assert 0 < len(names) <= 30
-        assert all(isinstance(document[name], str) and document[name] for name in names)
-    assert 0 < len(directive["Metrics"]) <= 100
-    for metric in directive["Metrics"]:
-        values = document[metric["Name"]]
-        values = values if isinstance(values, list) else [values]
-        assert 0 < len(values) <= 100
-        assert all(isinstance(value, int | float) for value in values)
-    assert len(json.dumps(document)) < 256 * 1024
-
-
 def test_every_document_is_what_cloudwatch_asks_for() -> None:
     for document in rendered(one_of_each()):
+        check_document(document)
+
+
+LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=32)
+# Whatever is measured fits: 1e12 is 30,000 years in milliseconds.
+VALUE = st.floats(-1e12, 1e12) | st.integers(0, 10**12)
+
+
+@st.composite
+def series_of_a_flush(draw: st.DrawFn) -> tuple[Series, ...]:
+    """What one flush may have to write: any rows, in one profile, with labels and values."""
+    profile = draw(st.sampled_from(Profile))
+    metrics = Metrics(profile)
+    for name in draw(st.lists(st.sampled_from(sorted(CATALOGUE)), max_size=40)):
+        row = CATALOGUE[name]
+        labels = draw(st.tuples(*(LABEL for _ in row.by)))
+        several = st.lists(VALUE, min_size=1, max_size=4)
+        for value in draw(several) * draw(st.sampled_from((1, 1, 1, 49, 50))):
+            metrics.add(Measurement(name, value, labels))
+    return metrics.take()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(series_of_a_flush(), st.floats(0, 4e9))
+def test_whatever_is_flushed_is_what_cloudwatch_asks_for_and_nothing_is_lost(
+    series: tuple[Series, ...], at: float
+) -> None:
+    found: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for line in documents(series, at, namespace="Test", service="chat", worker="w-1"):
+        assert "\n" not in line
+        document = check_line(line)
+        (directive,) = document["_aws"]["CloudWatchMetrics"]
+        for metric in directive["Metrics"]:
+            row = CATALOGUE[metric["Name"]]
+            assert metric["Unit"] == row.unit.value
+            assert set(map(tuple, directive["Dimensions"])) <= set(row.dimensions)
+            values = document[metric["Name"]]
+            by = [keys[1] for keys in directive["Dimensions"] if len(keys) > 1]
+            labels = tuple(document[key] for key in by)
+            found[metric["Name"], labels] += len(values) if isinstance(values, list) else 1
+
+    assert found == {(one.metric.name, one.labels): len(one.values) for one in series}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unit": "Parsecs"},
+        {"values": [1.0] * 101},
+        {"values": []},
+        {"values": [True]},
+        {"values": "1"},
+        {"name": ""},
+        {"namespace": ""},
+        {"sets": []},
+        {"sets": [["Service", *(f"d-{n}" for n in range(30))]]},
+        {"sets": [["Nobody"]]},
+        {"label": ""},
+        {"more": {"Odd": 1}},
+    ],
+    ids=str,
+)
+def test_the_judges_refuse_what_cloudwatch_would(wrong: dict[str, Any]) -> None:
+    name, more = wrong.get("name", "Calls"), wrong.get("more", {})
+    document = {
+        "_aws": {
+            "Timestamp": 1,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": wrong.get("namespace", "Test"),
+                    "Dimensions": wrong.get("sets", [["Service"]]),
+                    "Metrics": [{"Name": name, "Unit": wrong.get("unit", "Count")}],
+                    **more,
+                }
+            ],
+        },
+        "Service": wrong.get("label", "chat"),
+        "worker": "w-1",
+        name: wrong.get("values", 1),
+        **{f"d-{n}": "x" for n in range(30) if "sets" in wrong and len(wrong["sets"]) == 1},
+    }
+
+    with pytest.raises((AssertionError, KeyError, jsonschema_rs.ValidationError)):
         check_document(document)
 
 
@@ -111,7 +182,7 @@ def refuse(event, args):
         raise SystemExit(f"opened a socket: {event}")
 
 from worker.aws.emf import documents
-from worker.core.measures import Series
+from worker.core.series import Series
 from worker.core.metrics import CATALOGUE
 sys.addaudithook(refuse)
 series = [Series(CATALOGUE["Heartbeat"], (), (1.0,))]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from worker.cli.doctor import text
 from worker.cli.doctor.exam import Report
 from worker.cli.doctor.finding import Level, green, ordered, red, yellow
 from worker.cli.doctor.place import Place
+from worker.cli.in_time import INTERRUPTED
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
 runner = CliRunner()
@@ -88,27 +90,67 @@ def test_check_live_looks_at_stores_alone_in_the_same_words(variables: dict[str,
 
 
 SOON = """
+def told(host, *rest, **more):
+    if host == "queues.invalid":
+        print("resolving", file=sys.stderr, flush=True)
+    return slow(host, *rest, **more)
+
+socket.getaddrinfo = told
 from worker.cli.doctor import exam
-exam.examine.__kwdefaults__["limits"] = exam.Limits(clients_s=20, caller_s=20, question_s=1.0)
+for ask in (exam.examine, exam.examine_stores):
+    ask.__kwdefaults__["limits"] = exam.Limits(clients_s=20, caller_s=20, question_s=1.0)
 from worker.cli import main
 """
 
 
-def test_nobody_waits_for_a_name_that_is_slow_to_resolve(variables: dict[str, str]) -> None:
-    program = RESOLVER.replace('"status"', '"doctor", "--no-calls", "--json"')
-    program = program.replace("from worker.cli import main\n", SOON)
-
-    ran = subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-c", program],
+def slow_names(variables: Mapping[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+    """The command, where the name of the queues' endpoint takes 20 s to be not found."""
+    program = RESOLVER.replace('"status"', ", ".join(f'"{one}"' for one in arguments))
+    return subprocess.Popen(  # noqa: S603  (our own program)
+        [sys.executable, "-c", program.replace("from worker.cli import main\n", SOON)],
         env={**os.environ, **variables, "AWS_ENDPOINT_URL_SQS": "http://queues.invalid"},
-        capture_output=True,
-        timeout=18,  # the resolver takes longer
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_nobody_waits_for_a_name_that_is_slow_to_resolve(variables: dict[str, str]) -> None:
+    with slow_names(variables, "doctor", "--no-calls", "--json") as ran:
+        out, err = ran.communicate(timeout=18)  # the resolver takes longer
+
+    assert ran.returncode == 1, err
+    reds = [one["of"] for one in json.loads(out)["findings"] if one["level"] == "red"]
+    assert reds == ["endpoint sqs"]
+
+
+def test_check_live_does_not_wait_for_it_either(variables: dict[str, str]) -> None:
+    with slow_names(variables, "check", "--live") as ran:
+        out, err = ran.communicate(timeout=18)
+
+    assert ran.returncode == 1, err
+    assert b"at the endpoint of sqs" in out
+
+
+def test_ctrl_c_ends_it_at_once(variables: dict[str, str]) -> None:
+    with slow_names(variables, "doctor", "--no-calls") as ran:
+        assert ran.stderr is not None
+        assert ran.stderr.readline() == b"resolving\n"
+        ran.send_signal(signal.SIGINT)
+        ran.communicate(timeout=15)
+
+    assert ran.returncode == INTERRUPTED
+
+
+def test_a_closed_stdout_is_no_crash(variables: dict[str, str]) -> None:
+    command = f"exec {sys.executable} -m worker doctor --no-calls >&-"
+    ran = subprocess.run(  # noqa: S603  (our own program)
+        ["/bin/sh", "-c", command],
+        env={**os.environ, **variables},
+        stderr=subprocess.PIPE,
         check=False,
     )
 
-    assert ran.returncode == 1, ran.stderr
-    reds = [one["of"] for one in json.loads(ran.stdout)["findings"] if one["level"] == "red"]
-    assert reds == ["endpoint sqs"]
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_a_report_is_told_in_order_each_line_once() -> None:

@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,16 @@ def test_without_queue_and_model_it_says_what_is_left_to_do(
     assert "no queue is named." in before.stdout
     assert "no model is named." in before.stdout
     assert after.exit_code == 0
+
+
+def test_the_next_command_finds_the_file() -> None:
+    made = runner.invoke(app, ["init", "our etc/chat.toml", *BOTH])
+
+    command = made.stdout.partition("Next: inference-worker ")[2]
+    assert command == "doctor --config 'our etc/chat.toml'\n"
+    _, *options = shlex.split(command)
+    checked = runner.invoke(app, ["check", *options])
+    assert (checked.exit_code, checked.stdout) == (0, "the settings are complete.\n")
 
 
 def test_a_file_that_is_there_stays_as_it_is() -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from bench import telemetry
 from bench.__main__ import PEERS, verdicts
 from bench.runs import Run, measure
 from bench.stub import Updates
+from worker.core.metric import Profile
 
 
 def run(peer: str, cpu_ms: float, *, rss_mib: float = 90.0, sqs_calls: float = 0.2) -> Run:
@@ -86,3 +88,24 @@ def test_every_peer_works_its_jobs_off_with_the_calls_that_it_should_make(peer: 
 
     assert measured.calls["Converse"] == 1.0
     assert measured.calls.get("UpdateItem", 0) == (0 if peer == "bare" else 2.0)
+
+
+def test_a_worker_with_a_clock_says_what_telling_took_and_what_it_wrote() -> None:
+    measured = telemetry.run(Profile.FULL, "info", jobs=60, latency_ms=1, slots=20)
+
+    found = telemetry.figures(measured, Profile.FULL, "info")
+
+    assert measured.calls["Converse"] == 1.0
+    assert 0 < found["share_of_cpu"] < 1
+    assert found["us_per_job"] == pytest.approx(found["share_of_cpu"] * found["worker_us_per_job"])
+    assert found["line_bytes_per_job"] > 500
+    core = telemetry.run(Profile.CORE, "warning", jobs=60, latency_ms=1, slots=20)
+    assert core.log_bytes == core.metric_bytes, "the settings say what is written"
+    assert 20 * 60 < core.metric_bytes < 0.75 * measured.metric_bytes, "half of it"
+
+
+def test_a_peer_without_a_clock_has_its_log_measured_too() -> None:
+    measured = measure("worker", jobs=20, latency_ms=1)
+
+    assert measured.clock == {}
+    assert measured.log_bytes > measured.metric_bytes > 0

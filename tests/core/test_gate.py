@@ -390,3 +390,42 @@ def test_a_larger_share_never_admits_less(slots: int, low: float, high: float, w
     few, many = (slots_admitted(slots, share, worker, 1) for share in (low, high))
 
     assert 0 <= few <= many <= slots
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("verdict", [OPEN, HALF, RAMP, CLOSED])
+def test_a_circuit_stands_as_calls_meet_it(mode: Mode, verdict: Verdict) -> None:
+    one = gate(held(mode, verdict))
+    meets = {
+        Mode.ENFORCE: verdict.state,
+        Mode.HOLD_OPEN: State.OPEN,
+        Mode.OBSERVE: State.CLOSED,
+        Mode.HOLD_CLOSED: State.CLOSED,
+    }
+
+    assert one.standing(11.0, alone=False) is meets[mode]
+    assert one.standing(99.0, alone=False) is verdict.state, "an override ends by itself"
+
+
+def test_where_no_fleet_decides_a_circuit_stands_as_the_process_has_it() -> None:
+    one = gate(OPEN)
+
+    assert one.standing(11.0, alone=True) is State.CLOSED
+    one.local.rest(11.0, 5.0, why="a test")
+    assert one.standing(11.0, alone=True) is State.OPEN
+    one.go_blind(11.0, 1.0)
+    assert one.standing(11.0, alone=False) is State.OPEN
+
+
+def test_trouble_lasts_from_when_the_circuit_left_closed_until_it_is_closed_again() -> None:
+    one = gate()
+    assert one.troubled_s(5.0) == 0.0
+
+    for now, verdict in ((10.0, OPEN), (12.0, HALF), (20.0, RAMP)):
+        assert one.adopt(verdict, now, AT)
+        assert one.troubled_s(30.0) == 20.0
+    assert one.adopt(CLOSED, 40.0, AT)
+
+    assert one.troubled_s(50.0) == 0.0
+    assert one.adopt(replace(OPEN, version=5, stage=5), 60.0, AT)
+    assert one.troubled_s(61.0) == 1.0

@@ -6,7 +6,9 @@ import pytest
 from worker.core.envelope import parse
 from worker.core.events import (
     AttemptMade,
+    BreakerContested,
     BreakerMoved,
+    BreakerProbed,
     BreakersBlind,
     CacheFilled,
     CacheRead,
@@ -21,10 +23,12 @@ from worker.core.events import (
     HandlerMoved,
     HandlerUntaught,
     IntakeHeld,
+    JobRedriven,
     JobSettled,
     JobUnparked,
     LeaseLost,
     PaceChanged,
+    RetryRefused,
     SpansLost,
     StoreFailed,
     WorkerStarted,
@@ -32,15 +36,20 @@ from worker.core.events import (
 from worker.core.failures import FAILURES, Failure
 from worker.core.fault import Billed, Kind
 from worker.core.job import Limits
-from worker.core.measures import Measurement, Metrics, Names, measure
-from worker.core.metric import By, Unit, Way
+from worker.core.measures import Names, measure
+from worker.core.metric import By, Metric, Profile, Unit, Way
 from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
+from worker.core.series import Measurement, Metrics
 from worker.core.strict_json import Malformed
 from worker.core.verdict import State
+from worker.core.window import Outcome
 
 NAMES = Names(
-    routes=frozenset({"default"}), targets=frozenset({"sonnet"}), handlers=frozenset({"faq"})
+    routes=frozenset({"default"}),
+    targets=frozenset({"sonnet"}),
+    breakers=frozenset({"sonnet"}),
+    handlers=frozenset({"faq"}),
 )
 SETTLED = JobSettled(
     job="j-1",
@@ -113,8 +122,11 @@ SAMPLES: tuple[Event, ...] = (
     replace(SETTLED, job="j-1+upgrade"),
     replace(SETTLED, job="j-1+upgrade", settlement="dead", reason="expired"),
     UNPARKED,
+    JobRedriven(job="j-1", route="default", tenant="acme", generation=1),
     MADE,
     FAILED,
+    replace(MADE, kind=Kind.MISCONFIGURED),
+    RetryRefused(job="j-1", route="default"),
     SpansLost(count=3, why="queue_full"),
     FaultUnknown(target="sonnet", code="Odd", http=500, fingerprint=""),
     DeliverySkipped(job="j-1", why="finished"),
@@ -124,6 +136,9 @@ SAMPLES: tuple[Event, ...] = (
     StoreFailed(store="chat-jobs", operation="receive", why="throttled"),
     BREAKER_MOVED,
     replace(BREAKER_MOVED, scope="process"),
+    replace(BREAKER_MOVED, old=State.RAMP, new=State.CLOSED, lasted_s=62.5),
+    BreakerProbed(breaker="sonnet", scope="fleet", outcome=Outcome.HUNG),
+    BreakerContested(breaker="sonnet", order="Trip", version=4),
     CallRefused(job="j-1", breaker="sonnet", why="open", retry_after_s=1.0),
     replace(MADE, kind=Kind.THROTTLED),
     PaceChanged(bucket="sonnet", pace=Pace.EXHAUSTED, per_s=0.3, in_flight_max=1, rests_s=300.0),
@@ -149,7 +164,10 @@ AT_THE_FLUSH = {
     "EventLoopLag",
     "TelemetryLost",
     "BreakersOpen",
+    "BreakerOpen",
+    "BreakerHalfOpen",
     "BreakerSyncAge",
+    "UpstreamHold",
     "Pace",
 }
 
@@ -192,6 +210,7 @@ def test_an_answer_counts_as_terminal_and_good() -> None:
     assert told(SETTLED) == {
         "JobsTerminal": (1, "default"),
         "JobsGood": (1, "default"),
+        "JobsAnswered": (1, "sonnet"),
         "QualityServed": (0.75, "default"),
         "QualityShortfall": (0.25, "default"),
         "JobLatency": (2.0, "default"),
@@ -226,6 +245,54 @@ def test_a_reason_that_nobody_classed_is_other() -> None:
 
 def test_a_park_is_not_terminal() -> None:
     assert told(replace(SETTLED, settlement="parked")) == {"JobsParked": (1, "default")}
+
+
+def test_a_run_that_wanted_a_call_and_got_none_is_unserved() -> None:
+    parked = replace(SETTLED, settlement="parked", reason="circuit_open")
+
+    assert told(parked) == {"JobsUnserved": (1,), "JobsParked": (1, "default")}
+    for settlement in ("degraded", "dead"):
+        for reason in ("circuit_open", "throttled", "exhausted"):
+            event = replace(SETTLED, settlement=settlement, reason=reason)
+
+            assert told(event)["JobsUnserved"] == (1,)
+    assert told(DeliverySkipped(job="j", why="circuit_open")) == {"JobsUnserved": (1,)}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        replace(SETTLED, settlement="parked", reason="throttled", calls=1),  # it had its call
+        replace(SETTLED, settlement="parked", reason="suspect_waits"),
+        replace(SETTLED, settlement="dead", reason="expired"),
+        replace(SETTLED, settlement="released", reason="drain"),
+        replace(SETTLED, settlement="parked", reason="circuit_open", job="j-1+upgrade"),
+    ],
+    ids=lambda event: f"{event.settlement} {event.reason}",
+)
+def test_no_other_run_is_unserved(event: JobSettled) -> None:
+    assert "JobsUnserved" not in told(event)
+
+
+def test_the_close_of_the_fleets_circuit_tells_for_how_long_it_was_not_closed() -> None:
+    closed = replace(BREAKER_MOVED, old=State.RAMP, new=State.CLOSED, lasted_s=62.5)
+
+    assert told(closed) == {
+        "BreakerTransitions": (1, "sonnet"),
+        "BreakerOpenSeconds": (62.5, "sonnet"),
+    }
+    assert told(BREAKER_MOVED) == {"BreakerTransitions": (1, "sonnet")}
+    assert told(replace(closed, scope="process")) == {}
+    # An order of an operator that ended leaves a closed circuit closed.
+    assert told(replace(closed, old=State.CLOSED)) == {"BreakerTransitions": (1, "sonnet")}
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_throttled_probe_is_a_probe_and_no_failure(outcome: Outcome) -> None:
+    measured = told(BreakerProbed(breaker="sonnet", scope="fleet", outcome=outcome))
+
+    assert measured.pop("Probes") == (1, "sonnet")
+    assert bool(measured) == (outcome in (Outcome.FAILURE, Outcome.HUNG))
 
 
 def test_a_parked_job_that_runs_again_tells_for_how_long_it_waited() -> None:
@@ -427,6 +494,43 @@ def test_what_was_taken_is_not_told_again() -> None:
     metrics.take()
 
     assert metrics.take() == ()
+
+
+def test_the_core_profile_leaves_out_what_it_does_not_need_and_adds_up_the_rest() -> None:
+    metrics = Metrics(Profile.CORE)
+    for one in (
+        Measurement("CostUsd", 1.5, ("x", "a")),
+        Measurement("CostUsd", 1.0, ("y", "b")),
+        Measurement("BreakerOpen", 1.0, ("a",)),
+        Measurement("ModelLatency", 3, ("a",)),
+        Measurement("ModelLatency", 4, ("b",)),
+        Measurement("CacheReads", 1, ("c",)),
+    ):
+        metrics.add(one)
+
+    taken = [
+        (one.metric.name, one.metric.dimensions, one.labels, one.values) for one in metrics.take()
+    ]
+
+    assert taken == [
+        ("ModelLatency", (("Service",),), (), (3, 4)),
+        ("CostUsd", (("Service",),), (), (2.5,)),
+        ("BreakerOpen", (("Service", "Breaker"),), ("a",), (1.0,)),
+    ]
+    with pytest.raises(KeyError):
+        metrics.add(Measurement("Unheard", 1))
+
+
+def test_a_row_of_the_core_profile_is_a_part_of_the_full_one() -> None:
+    for row in CATALOGUE.values():
+        core = row.within(Profile.CORE)
+
+        assert row.within(Profile.FULL) is row
+        assert core is None or set(core.dimensions) <= set(row.dimensions)
+    with pytest.raises(ValueError, match="Odd: the profile"):
+        Metric(name="Odd", core_by=(By.ROUTE,), when="", meaning="")
+    with pytest.raises(ValueError, match="Odd: the profile"):
+        Metric(name="Odd", total=False, by=(By.ROUTE,), core=True, when="", meaning="")
 
 
 def test_series_come_in_the_order_of_the_catalogue() -> None:

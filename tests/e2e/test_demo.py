@@ -10,9 +10,22 @@ from typing import Final
 
 import pytest
 
+from tests.aws_emf.documents import check_line
 from worker.cli.demo.mix import FIRST_ACT, JOBS_MIN, Sort, orders
+from worker.core.metrics import CATALOGUE
 
 PLAY: Final = "import sys; from worker.cli.demo import demo; sys.exit(demo({jobs}))"
+# The logs are gone when all went well: what the workers wrote is copied as it is read.
+COPY: Final = """
+from pathlib import Path
+from worker.cli.demo import logs
+read = logs.read
+def copied(workers, phrases):
+    with Path({to!r}).open("wb") as copy:
+        copy.writelines(worker.out.read_bytes() for worker in workers)
+    return read(workers, phrases)
+logs.read = copied
+"""
 # What a shell may hold, and must not reach the workers: each of these would spoil the demo.
 HOSTILE: Final = {
     "AWS_PROFILE": "nobody",
@@ -25,9 +38,12 @@ HOSTILE: Final = {
 }
 
 
-def start(jobs: int, folder: Path) -> subprocess.Popen[str]:
+def start(jobs: int, folder: Path, copy_to: Path | None = None) -> subprocess.Popen[str]:
+    program = PLAY.format(jobs=jobs)
+    if copy_to is not None:
+        program = COPY.format(to=str(copy_to)) + program
     return subprocess.Popen(  # noqa: S603  (our own code, our own arguments)
-        [sys.executable, "-c", PLAY.format(jobs=jobs)],
+        [sys.executable, "-c", program],
         env={**os.environ, **HOSTILE, "TMPDIR": str(folder), "COLUMNS": "100"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -37,7 +53,9 @@ def start(jobs: int, folder: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.timeout(200)
 def test_every_promise_is_kept(tmp_path: Path) -> None:
-    demo = start(120, tmp_path)
+    folder, copy = tmp_path / "tmp", tmp_path / "copy"
+    folder.mkdir()
+    demo = start(120, folder, copy)
 
     told, _ = demo.communicate(timeout=180)
 
@@ -53,7 +71,23 @@ def test_every_promise_is_kept(tmp_path: Path) -> None:
     assert "parked, then released" in told
     assert "SIGKILL" in told
     assert "SIGTERM" in told
-    assert list(tmp_path.iterdir()) == [], "the logs are deleted when all went well"
+    assert list(folder.iterdir()) == [], "the logs are deleted when all went well"
+    check_metrics(copy.read_bytes().splitlines())
+
+
+def check_metrics(lines: list[bytes]) -> None:
+    """What the workers wrote is what CloudWatch asks for, and what the catalogue lists."""
+    whole = [line for line in lines if b'"_aws"' in line and line.endswith(b"}")]
+    found: set[str] = set()
+    for line in whole:
+        document = check_line(line)
+        (directive,) = document["_aws"]["CloudWatchMetrics"]
+        for metric in directive["Metrics"]:
+            row = CATALOGUE[metric["Name"]]
+            assert metric["Unit"] == row.unit.value
+            assert tuple(map(tuple, directive["Dimensions"])) == row.dimensions
+            found.add(row.name)
+    assert {"JobsGood", "JobsDegraded", "BreakerTransitions", "Probes", "JobsUnparked"} <= found
 
 
 @pytest.mark.timeout(90)

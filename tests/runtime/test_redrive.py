@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.runtime.test_main_path import REJECTED
+from worker.core.events import JobRedriven
+from worker.core.fault import Fault, Kind
 from worker.core.ledger import State
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Reply, answer, in_turn
@@ -48,3 +50,25 @@ def test_the_next_life_is_given_to_who_asks_for_it_or_for_none(asked: list[str |
     record = world.ledger.records["job-1"]
     assert (record.state, record.generation) == (State.ANSWERED, 2)
     assert world.model.started == {"job-1": 3}
+
+
+def test_each_new_life_is_told_once_however_often_it_is_taken_up() -> None:
+    world = World()
+    throttled = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
+    world.model.mood = in_turn(
+        Reply(REJECTED), Reply(throttled), Reply(throttled), Reply(throttled), Reply(answer())
+    )
+
+    async def main() -> list[JobRedriven]:
+        worker = LivingWorker(world, "w1", rules={"slots": 1})
+        world.jobs.put(BODY)
+        await until_quiet(world)
+        world.jobs.put(BODY, attributes={"iw-job": "job-1"})
+        await until_quiet(world)
+        await worker.drain()
+        return worker.told.of(JobRedriven)
+
+    told = in_virtual_time(main())
+
+    assert world.ledger.records["job-1"].parks > 0, "it was taken up more than once"
+    assert [(one.job, one.generation) for one in told] == [("job-1", 1)]

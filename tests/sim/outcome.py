@@ -25,9 +25,10 @@ from worker.core.accept import Accept
 from worker.core.degrade import HandlerSpec, Terms
 from worker.core.events import Event, JobSettled
 from worker.core.fault import Fault, Kind
-from worker.core.measures import Metrics, Names, Series, measure
+from worker.core.measures import Names, measure
 from worker.core.metric import By
 from worker.core.route import Route
+from worker.core.series import Metrics, Series
 from worker.core.target import Target
 from worker.degraded.registry import build
 from worker.sim.clock import in_virtual_time

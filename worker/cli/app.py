@@ -90,6 +90,21 @@ def check(
 
 
 @app.command()
+def plan(
+    config: Config = None,
+    *,
+    alarms: Annotated[
+        int, typer.Option(min=0, help="Metrics that your alarms read, to be priced as well.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what CloudWatch will ask for metrics and logs, with each metrics profile."""
+    from worker.cli.plan import plan as body
+
+    raise typer.Exit(body(config, alarms=alarms, as_json=as_json))
+
+
+@app.command()
 def health(
     *,
     ready: Annotated[bool, typer.Option("--ready", help="Ask whether it takes jobs.")] = False,

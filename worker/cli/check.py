@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from worker.cli.in_time import left
 from worker.settings import Loaded, Problem, Settings, SettingsError, load_all
 from worker.settings.fields import ANY, rows, variable
 
@@ -26,7 +27,7 @@ def check(config: Path | None, *, live: bool, show: bool, as_json: bool) -> int:
         found += stores(ours.settings)
     shown = shown_settings(ours) if ours and (show or as_json) else []
     print(_as_json(found, shown) if as_json else _as_text(found, shown, ours, live=live))
-    return 1 if any(problem.fatal for problem in found) else 0
+    return left(1 if any(problem.fatal for problem in found) else 0)
 
 
 def given(config: Path | None) -> tuple[Loaded | None, tuple[Problem, ...]]:

@@ -1,6 +1,6 @@
 """The reference pages, written from the code: `python -m worker.cli.docs docs`.
 
-Some are written whole; of `breaker.md` only the tables are, between their marks.
+Some are written whole; of `breaker.md` and `metrics.md` only parts are, between their marks.
 A test fails when a page is not what this writes.
 """
 
@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ from worker.cli.breaker_svg import svg
 from worker.cli.init import MODEL, QUEUE_URL
 from worker.cli.init import written as settings_file
 from worker.core.failures import Failure
+from worker.core.fault import Kind
+from worker.core.metric import Metric, Profile
 from worker.core.metrics import CATALOGUE
 from worker.core.result_schema import SCHEMA
 from worker.runtime.telemetry import EVENTS, LEVELS
@@ -28,7 +31,6 @@ _MADE: Final = "<!-- Written by `python -m worker.cli.docs docs`; edit the code 
 def pages() -> dict[str, str]:
     """Every page by its file name; the example of a settings file lies beside the folder."""
     return {
-        "metrics.md": metrics_page(),
         "events.md": events_page(),
         "settings.md": settings_page(),
         "breaker.svg": svg(),
@@ -39,39 +41,39 @@ def pages() -> dict[str, str]:
 
 def parts() -> dict[str, dict[str, str]]:
     """What is written into pages that are otherwise by hand, by file and by name."""
-    return {"breaker.md": breaker_page.parts()}
+    return {"breaker.md": breaker_page.parts(), "metrics.md": metrics_parts()}
 
 
-def metrics_page() -> str:
-    """The metric catalogue."""
-    table = markdown.table(
-        ("Metric", "Unit", "Dimension sets", "When", "Meaning"),
+def metrics_parts() -> dict[str, str]:
+    """The metric catalogue, and the values of its closed dimensions."""
+    catalogue = markdown.table(
+        ("Metric", "Unit", "Dimension sets", "In `core`", "When", "Meaning"),
         (
             (
                 f"`{metric.name}`",
                 metric.unit.value,
-                " ".join(f"[{', '.join(names)}]" for names in metric.dimensions),
+                _sets(metric),
+                _sets(metric.within(Profile.CORE)),
                 metric.when,
                 metric.meaning,
             )
             for metric in CATALOGUE.values()
         ),
     )
-    classes = ", ".join(f"`{failure.value}`" for failure in Failure)
-    return f"""# Metrics
+    return {
+        "catalogue": catalogue,
+        "kinds": _list(kind.value for kind in Kind),
+        "classes": _list(failure.value for failure in Failure),
+    }
 
-{_MADE}
 
-Each worker adds up and writes every `metrics.flush_s` seconds to stdout, in
-CloudWatch's embedded metric format; CloudWatch Logs makes metrics of it without
-an agent. Counts are sums over the flush; latencies are all their values, so
-percentiles are true. `Route` and `Target` are names from the settings, and
-`other` for a name that is in none. `ErrorType` is the kind of fault,
-`FailureClass` one of {classes}.
-CloudWatch may take a line in twice: alarm on these numbers, never bill from them.
+def _sets(metric: Metric | None) -> str:
+    sets = () if metric is None else metric.dimensions
+    return " ".join(f"[{', '.join(names)}]" for names in sets)
 
-{table}
-"""
+
+def _list(values: Iterable[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
 
 
 def events_page() -> str:

@@ -7,25 +7,41 @@ interpreter's would leave behind.
 import asyncio
 import os
 import sys
-import threading
-import time
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-LOOK_S: Final = 0.05
-_THREADS: Final = "in-time"
+INTERRUPTED: Final = 130  # as a shell has it
+_WORKING: Final[set[Future[Any]]] = set()
 
 
-async def in_time(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
-    """The outcome of `work`, whose threads nobody waits for.
+class Threads(ThreadPoolExecutor):
+    """Whose work is known as long as it lasts."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future = super().submit(fn, *args, **kwargs)
+        _WORKING.add(future)
+        future.add_done_callback(_WORKING.discard)
+        return future
+
+
+def run(work: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
+    """The outcome of `work`, whose threads nobody waits for, also after a Ctrl-C.
 
     Raises:
         TimeoutError: It took longer than `limit_s` seconds; None for no limit.
     """
-    threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
+    try:
+        return asyncio.run(_in_time(work, limit_s))
+    except KeyboardInterrupt:
+        left(INTERRUPTED)
+        raise
+
+
+async def _in_time(work: Coroutine[Any, Any, T], limit_s: float | None) -> T:
+    threads = Threads()
     asyncio.get_running_loop().set_default_executor(threads)
     try:
         async with asyncio.timeout(limit_s):
@@ -37,11 +53,9 @@ async def in_time(work: Coroutine[Any, Any, T], limit_s: float | None = None) ->
 
 
 def left(code: int) -> int:
-    """The exit code; the process ends at once where one of its threads still waits."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
-        time.sleep(LOOK_S)  # an idle one is about to end
-        if any(one.name.startswith(_THREADS) for one in threading.enumerate()):
-            os._exit(code)
+    """The exit code; the process ends at once where one of its threads still works."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it came closed
+        stream.flush()
+    if _WORKING:  # idle ones end by themselves
+        os._exit(code)
     return code

@@ -5,6 +5,7 @@ file cannot say otherwise; `worker.example.toml` is the same text (`worker/cli/d
 Only which settings are shown, in which order, and the values of examples are chosen here.
 """
 
+import shlex
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import orjson
 
 from worker.settings import SettingsError, load_all
 from worker.settings.fields import ANY, Row, rows
+from worker.settings.load import DEFAULT_FILE
 
 QUEUE_URL: Final = "https://sqs.eu-central-1.amazonaws.com/111122223333/chat-jobs"
 MODEL: Final = "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -172,7 +174,8 @@ def init(path: Path, *, queue_url: str | None, model: str | None, region: str | 
             return 2
     missing = [name for name, given in (("queue.url", queue_url), ("model.id", model)) if not given]
     todo = f"Set {' and '.join(missing)} in it, then: " if missing else "Next: "
-    print(f"{path} is written. {todo}inference-worker doctor")
+    option = "" if path == Path(DEFAULT_FILE) else f" --config {shlex.quote(str(path))}"
+    print(f"{path} is written. {todo}inference-worker doctor{option}")
     return 0
 
 

@@ -3,7 +3,6 @@
 Exit codes: 0 all is well, 1 something is wrong or could not be read, 2 used wrongly.
 """
 
-import asyncio
 import sys
 import time
 from functools import partial
@@ -20,7 +19,7 @@ from worker.aws.ledger import DynamoLedger
 from worker.cli.breaker import desk_of
 from worker.cli.check import loaded
 from worker.cli.doctor.asking import unasked
-from worker.cli.in_time import in_time, left
+from worker.cli.in_time import left, run
 from worker.ops.status import LIMIT_S, Sources, Status, status
 from worker.ops.waiting import Lane
 from worker.runtime.gates import endpoint_of
@@ -46,7 +45,7 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        found = asyncio.run(in_time(_asked(ours), OPEN_S + LIMIT_S))
+        found = run(_asked(ours), OPEN_S + LIMIT_S)
     except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
         print(unasked(error), file=sys.stderr)
         return left(2)

@@ -4,7 +4,6 @@ It runs where its user sits, with their rights: workers do without it. Exit code
 ended, 2 it could not be started.
 """
 
-import asyncio
 import secrets
 import socket
 import sys
@@ -20,6 +19,7 @@ from worker.cli.breaker import desk_of, user
 from worker.cli.check import loaded, shown_settings
 from worker.cli.dead_place import PATIENT, dead_desk_of
 from worker.cli.doctor.asking import unasked
+from worker.cli.in_time import left, run
 from worker.cli.status import HURRIED, sources_of
 from worker.settings import Loaded, SettingsError
 
@@ -37,9 +37,9 @@ def ui(config: Path | None, *, port: int, look_only: bool) -> int:
         return _wrong(str(error))
     try:
         with socket.create_server((HOST, port)) as listening:
-            asyncio.run(_serve(ours, listening, look_only=look_only))
+            run(_serve(ours, listening, look_only=look_only))
     except KeyboardInterrupt:
-        return 0  # how it is ended
+        return left(0)  # how it is ended
     except ModuleNotFoundError as error:
         return _wrong(MISSING.format(name=error.name))
     except OSError as error:

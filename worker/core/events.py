@@ -10,6 +10,7 @@ from typing import ClassVar
 from worker.core.fault import Billed, Kind
 from worker.core.pacer import Pace
 from worker.core.verdict import State
+from worker.core.window import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,19 @@ class JobSettled:
     trace_id: str = ""
     span_id: str = ""
     linked_to: str = ""
+    calls: int = 0  # that this run made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRedriven:
+    """A dead job runs anew: the first claim of a generation. A crash at once after it hides it."""
+
+    name: ClassVar = "job.redriven"
+
+    job: str
+    route: str
+    tenant: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +113,16 @@ class AttemptMade:
     wasted_usd: float = 0.0  # surely
     wasted_most_usd: float = 0.0  # at most, by guess
     message: str = ""  # the service's, normalised; "" where it is about the job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRefused:
+    """A job would have tried again, and the retry budget of its route had not the means."""
+
+    name: ClassVar = "retry.refused"
+
+    job: str
+    route: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +212,29 @@ class BreakerMoved:
     version: int
     cooldown_s: float
     why: str
+    lasted_s: float = 0.0  # of a fleet's that closed: since this worker first saw it not closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerProbed:
+    """A probe came back. One that was cut short, or never went out, is not told."""
+
+    name: ClassVar = "breaker.probed"
+
+    breaker: str
+    scope: str  # fleet: with a ticket; process: of this one's own breaker
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerContested:
+    """Somebody else's write of a verdict came first: the order is asked again of what is there."""
+
+    name: ClassVar = "breaker.contested"
+
+    breaker: str
+    order: str  # Trip, BeginRound, ClaimTicket, ...
+    version: int  # of the write that was refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,8 +391,10 @@ class DrainEnded:
 
 Event = (
     JobSettled
+    | JobRedriven
     | JobUnparked
     | AttemptMade
+    | RetryRefused
     | FaultUnknown
     | DeliverySkipped
     | LeaseLost
@@ -353,6 +402,8 @@ Event = (
     | IntakeHeld
     | StoreFailed
     | BreakerMoved
+    | BreakerProbed
+    | BreakerContested
     | CallRefused
     | PaceChanged
     | BreakersBlind

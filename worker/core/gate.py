@@ -76,6 +76,7 @@ class Gate:
         "_slots",
         "_steps_at",
         "_steps_from",
+        "_troubled_since",
         "_worker",
         "blind",
         "local",
@@ -102,6 +103,7 @@ class Gate:
         self._slots = slots
         self._worker = worker
         self._calm_since = now
+        self._troubled_since = now
         self._override_until = NEVER
         self._refused = NO_REFUSAL
         self._steps_at = NEVER
@@ -141,6 +143,8 @@ class Gate:
             self.seen_at = now
             if verdict.state is State.CLOSED:
                 self._calm_since = now
+            elif known.state is State.CLOSED:
+                self._troubled_since = now
             self._begin_stage(now, known)
         self._set_plain(now)
         return True
@@ -243,6 +247,22 @@ class Gate:
     def probing(self) -> bool:
         """Whether the fleet lets nothing out but probes."""
         return not self.blind and self.verdict.state in (State.OPEN, State.HALF_OPEN)
+
+    def standing(self, now: float, *, alone: bool) -> State:
+        """What calls meet here: by the operator's word, else by the fleet's, or this process's.
+
+        Args:
+            now: The time.
+            alone: Whether there is no fleet that decides.
+        """
+        mode = self.mode(now)
+        if mode is Mode.ENFORCE:
+            return self.local.state if alone or self.blind else self.verdict.state
+        return State.OPEN if mode is Mode.HOLD_OPEN else State.CLOSED
+
+    def troubled_s(self, now: float) -> float:
+        """For how long we have known the fleet's circuit not to be closed, in seconds."""
+        return 0.0 if self.verdict.state is State.CLOSED else now - self._troubled_since
 
     def held_for_all(self, now: float) -> bool:
         """Whether it is the fleet or an operator that holds calls back, and not this process."""

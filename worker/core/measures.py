@@ -1,4 +1,4 @@
-"""What each event adds to the metrics, and their sums between two flushes.
+"""What each event adds to the metrics. Their sums between two flushes are in `series.py`.
 
 `measure` is the only place where an event becomes numbers. A name from a job
 that is not configured is told as `other`: dimensions are paid for by value.
@@ -6,11 +6,13 @@ that is not configured is told as `other`: dimensions are paid for by value.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, assert_never
+from typing import Final, assert_never
 
 from worker.core.events import (
     AttemptMade,
+    BreakerContested,
     BreakerMoved,
+    BreakerProbed,
     BreakersBlind,
     CacheFilled,
     CacheRead,
@@ -25,25 +27,31 @@ from worker.core.events import (
     HandlerMoved,
     HandlerUntaught,
     IntakeHeld,
+    JobRedriven,
     JobSettled,
     JobUnparked,
     LeaseLost,
     PaceChanged,
+    RetryRefused,
     SpansLost,
     StoreFailed,
     WorkerStarted,
 )
 from worker.core.failures import FAILURES, Failure
 from worker.core.fault import Billed, Kind
-from worker.core.metric import Metric, Way
-from worker.core.metrics import CATALOGUE
 from worker.core.pacer import Pace
+from worker.core.plan import CIRCUIT_OPEN
+from worker.core.series import Measurement
 from worker.core.upgrade import upgraded
 from worker.core.verdict import State
+from worker.core.window import FAILED
 
 OTHER: Final = "other"
 # Deliveries that needed no run because another delivery of the same job did.
 DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
+# Why a run that made no call made none, though it wanted one.
+UNSERVED: Final = frozenset({CIRCUIT_OPEN, str(Kind.THROTTLED), str(Kind.EXHAUSTED)})
+QUEUE: Final = "queue"
 # Any other name is a queue's.
 STORES: Final = frozenset({"breakers", "cache", "ledger", "payloads", "protection"})
 
@@ -57,17 +65,7 @@ class Names:
     breakers: frozenset[str] = frozenset()
     handlers: frozenset[str] = frozenset()
     buckets: frozenset[str] = frozenset()
-
-
-class Measurement(NamedTuple):
-    """One number: the metric, its value, and the values of its dimensions `by`, in order.
-
-    A named tuple, because ten are made for every job.
-    """
-
-    metric: str
-    value: float
-    labels: tuple[str, ...] = ()
+    stores: frozenset[str] = STORES | {QUEUE}
 
 
 def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C901, PLR0912  (a case per event)
@@ -83,12 +81,16 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
                 Measurement("JobsUnparked", 1, by),
                 Measurement("ParkTime", event.parked_ms / 1000, by),
             )
+        case JobRedriven():
+            return (Measurement("JobsRedriven", 1),)
         case AttemptMade():
             return _made(event, names)
+        case RetryRefused():
+            return (Measurement("RetryBudgetExhausted", 1),)
         case FaultUnknown():
             return (Measurement("FaultsUnknown", 1),)
         case DeliverySkipped(why=why):
-            return (Measurement("DuplicatesSuppressed", 1),) if why in DUPLICATES else ()
+            return _skipped(why)
         case LeaseLost():
             return (Measurement("LeasesLost", 1),)
         case FlightFailed():
@@ -96,8 +98,10 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
         case IntakeHeld():
             return (Measurement("IntakeHolds", 1),)
         case StoreFailed(store=store):
-            return (Measurement("StoreErrors", 1, (store if store in STORES else "queue",)),)
-        case BreakerMoved() | CallRefused() | PaceChanged() | BreakersBlind():
+            return (Measurement("StoreErrors", 1, (store if store in STORES else QUEUE,)),)
+        case BreakerMoved() | BreakerProbed():
+            return _decided(event, names)
+        case BreakerContested() | CallRefused() | PaceChanged() | BreakersBlind():
             return _guarded(event, names)
         case CacheRead() | CacheFilled():
             return _cached(event, names)
@@ -116,20 +120,42 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             assert_never(event)
 
 
+def _skipped(why: str) -> tuple[Measurement, ...]:
+    if why == CIRCUIT_OPEN:
+        return (Measurement("JobsUnserved", 1),)
+    return (Measurement("DuplicatesSuppressed", 1),) if why in DUPLICATES else ()
+
+
+def _decided(event: BreakerMoved | BreakerProbed, names: Names) -> tuple[Measurement, ...]:
+    by = (event.breaker if event.breaker in names.breakers else OTHER,)
+    if isinstance(event, BreakerProbed):
+        probe = Measurement("Probes", 1, by)
+        failed = event.outcome in FAILED
+        return (probe, Measurement("ProbeFailures", 1, by)) if failed else (probe,)
+    if event.scope == "process":
+        return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
+    move = Measurement("BreakerTransitions", 1, by)
+    if event.new is not State.CLOSED or event.old is State.CLOSED:
+        return (move,)
+    return (move, Measurement("BreakerOpenSeconds", event.lasted_s, by))
+
+
 def _guarded(
-    event: BreakerMoved | CallRefused | PaceChanged | BreakersBlind, names: Names
+    event: BreakerContested | CallRefused | PaceChanged | BreakersBlind, names: Names
 ) -> tuple[Measurement, ...]:
-    if isinstance(event, BreakersBlind):
-        return (Measurement("BreakersBlind", 1),) if event.blind else ()
-    if isinstance(event, PaceChanged):
-        by = (event.bucket if event.bucket in names.buckets else OTHER,)
-        return (Measurement("BucketsExhausted", 1, by),) if event.pace is Pace.EXHAUSTED else ()
-    by = (event.breaker if event.breaker in names.breakers | names.buckets else OTHER,)
-    if isinstance(event, CallRefused):
-        return (Measurement("CallsRefused", 1, by),)
-    if event.scope == "fleet":
-        return (Measurement("BreakerTransitions", 1, by),)
-    return (Measurement("BreakerTrips", 1),) if event.new is State.OPEN else ()
+    match event:
+        case BreakerContested():
+            return (Measurement("BreakerConflicts", 1),)
+        case BreakersBlind():
+            return (Measurement("BreakersBlind", 1),) if event.blind else ()
+        case PaceChanged():
+            by = (event.bucket if event.bucket in names.buckets else OTHER,)
+            exhausted = event.pace is Pace.EXHAUSTED
+            return (Measurement("BucketsExhausted", 1, by),) if exhausted else ()
+        case CallRefused():  # pragma: no branch  (closed union)
+            known = names.breakers | names.buckets
+            by = (event.breaker if event.breaker in known else OTHER,)
+            return (Measurement("CallsRefused", 1, by),)
 
 
 def _cached(event: CacheRead | CacheFilled, names: Names) -> tuple[Measurement, ...]:
@@ -172,11 +198,13 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     by = (route,)
     if upgraded(event.job) is not None:
         return _upgraded(event, by, names)
-    if event.settlement == "parked":
-        return (Measurement("JobsParked", 1, by),)
     if event.settlement == "released":
         return (Measurement("JobsReleased", 1),)
-    found = [
+    unserved = event.calls == 0 and event.reason in UNSERVED
+    found = [Measurement("JobsUnserved", 1)] if unserved else []
+    if event.settlement == "parked":
+        return (*found, Measurement("JobsParked", 1, by))
+    found += [
         Measurement("JobsTerminal", 1, by),
         Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, by),
         Measurement("QueueWait", event.waited_ms / 1000, by),
@@ -207,6 +235,8 @@ def _good(event: JobSettled, route: str, names: Names) -> Iterator[Measurement]:
     if event.settlement == "degraded":
         handler = event.handler if event.handler in names.handlers else OTHER
         yield Measurement("JobsDegraded", 1, (route, handler))
+    else:
+        yield Measurement("JobsAnswered", 1, (_target(event.target, names),))
 
 
 def _upgraded(event: JobSettled, by: tuple[str, ...], names: Names) -> tuple[Measurement, ...]:
@@ -218,7 +248,7 @@ def _upgraded(event: JobSettled, by: tuple[str, ...], names: Names) -> tuple[Mea
 
 def _spent(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     route = event.route if event.route in names.routes else OTHER
-    target = event.target if event.target in names.targets else OTHER
+    target = _target(event.target, names)
     spent = (
         Measurement("InputTokens", event.input_tokens, (target,)),
         Measurement("OutputTokens", event.output_tokens, (target,)),
@@ -228,7 +258,7 @@ def _spent(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
 
 
 def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
-    by = (event.target if event.target in names.targets else OTHER,)
+    by = (_target(event.target, names),)
     found = [Measurement("ModelCalls", 1, by)]
     if event.number > 1:
         found.append(Measurement("ModelRetries", 1, by))
@@ -246,6 +276,8 @@ def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
     ]
     if event.kind is Kind.THROTTLED:
         found.append(Measurement("CallsThrottled", 1, by))
+    if event.kind is Kind.MISCONFIGURED:
+        found.append(Measurement("CallsMisconfigured", 1))
     if event.billed is not Billed.NO:
         route = event.route if event.route in names.routes else OTHER
         found.append(Measurement("CallsWasted", 1, (route, *by)))
@@ -255,45 +287,10 @@ def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
 def _wasted(event: AttemptMade | HandlerAsked, names: Names) -> Iterator[Measurement]:
     if event.wasted_most_usd:
         route = event.route if event.route in names.routes else OTHER
-        target = event.target if event.target in names.targets else OTHER
+        target = _target(event.target, names)
         yield Measurement("WastedUsd", event.wasted_usd, (route, target))
         yield Measurement("WastedMostUsd", event.wasted_most_usd, (route, target))
 
 
-_Key = tuple[str, tuple[str, ...]]
-_ORDER: Final = {name: n for n, name in enumerate(CATALOGUE)}
-
-
-class Series(NamedTuple):
-    """What one metric and its labels came to between two flushes."""
-
-    metric: Metric
-    labels: tuple[str, ...]
-    values: tuple[float, ...]
-
-
-class Metrics:
-    """Adds up measurements between two flushes."""
-
-    __slots__ = ("_each", "_sums")
-
-    def __init__(self) -> None:
-        self._sums: dict[_Key, float] = {}
-        self._each: dict[_Key, list[float]] = {}
-
-    def add(self, one: Measurement) -> None:
-        """Add one measurement; its metric must be in the catalogue."""
-        name, value, labels = one
-        key = (name, labels)
-        if CATALOGUE[name].way is Way.SUM:
-            self._sums[key] = self._sums.get(key, 0) + value
-        else:
-            self._each.setdefault(key, []).append(value)
-
-    def take(self) -> tuple[Series, ...]:
-        """Everything since the last time, in the catalogue's order."""
-        found: dict[_Key, tuple[float, ...]] = {key: (value,) for key, value in self._sums.items()}
-        found |= {key: tuple(values) for key, values in self._each.items()}
-        self._sums, self._each = {}, {}
-        keys = sorted(found, key=lambda key: (_ORDER[key[0]], key[1]))
-        return tuple(Series(CATALOGUE[name], labels, found[name, labels]) for name, labels in keys)
+def _target(name: str, names: Names) -> str:
+    return name if name in names.targets else OTHER

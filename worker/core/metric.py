@@ -6,7 +6,7 @@ adds nothing up by itself. Two dimensions beside `Service` in one set there are 
 they would be paid for by pair.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -33,6 +33,13 @@ class By(StrEnum):
     BUCKET = "Bucket"
 
 
+class Profile(StrEnum):
+    """How much of the catalogue is written."""
+
+    CORE = "core"  # what the SLO, the alarms and autoscaling need
+    FULL = "full"
+
+
 class Way(StrEnum):
     """What becomes of the measurements between two flushes."""
 
@@ -49,6 +56,11 @@ class Metric:
         total: Whether it is told for the whole fleet, under `[Service]`.
         by: The dimensions that it is told by as well, each in a set of its own.
         when: What makes it a number.
+        core: Whether its total is in the profile `core`.
+        core_by: The dimensions that it is told by in the profile `core`.
+
+    Raises:
+        ValueError: The profile `core` has a set that the row has not.
     """
 
     name: str
@@ -58,6 +70,26 @@ class Metric:
     by: tuple[By, ...] = ()
     when: str
     meaning: str
+    core: bool = False
+    core_by: tuple[By, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.core > self.total or not set(self.core_by) <= set(self.by):
+            msg = f"{self.name}: the profile `core` is a part of `full`"
+            raise ValueError(msg)
+
+    def within(self, profile: Profile) -> "Metric | None":
+        """The row as a profile writes it, with fewer sets maybe; None if it does not.
+
+        >>> row = Metric(name="Calls", by=(By.TARGET,), core=True, when="", meaning="")
+        >>> row.within(Profile.CORE).dimensions
+        (('Service',),)
+        """
+        if profile is Profile.FULL:
+            return self
+        if not self.core and not self.core_by:
+            return None
+        return replace(self, total=self.core, by=self.core_by)
 
     @property
     def dimensions(self) -> tuple[tuple[str, ...], ...]:

@@ -13,13 +13,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from worker.core import metrics_calls, metrics_handlers, metrics_jobs, metrics_process
+from worker.core import (
+    metrics_breakers,
+    metrics_calls,
+    metrics_handlers,
+    metrics_jobs,
+    metrics_process,
+)
 from worker.core.metric import Metric
 
 CATALOGUE: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         metric.name: metric
-        for subject in (metrics_process, metrics_jobs, metrics_calls, metrics_handlers)
+        for subject in (
+            metrics_process,
+            metrics_jobs,
+            metrics_calls,
+            metrics_breakers,
+            metrics_handlers,
+        )
         for metric in subject.ROWS
     }
 )

@@ -1,4 +1,4 @@
-"""Rows of the catalogue about calls: targets, breakers, quotas, and what it all costs."""
+"""Rows of the catalogue about calls: targets, quotas, and what it all costs."""
 
 from typing import Final
 
@@ -12,12 +12,13 @@ _WASTED: Final = "`attempt.made`, `handler.asked`; not in practice"
 _FAILED: Final = "`attempt.made` with a fault"
 
 ROWS: Final = (
-    Metric(name="ModelCalls", by=(By.TARGET,), when=_MADE, meaning="Calls that ended."),
+    Metric(name="ModelCalls", by=(By.TARGET,), when=_MADE, meaning="Calls that ended.", core=True),
     Metric(
         name="ModelErrors",
         by=(By.TARGET,),
         when=_FAILED,
         meaning="Calls that ended without answer.",
+        core=True,
     ),
     Metric(
         name="ModelErrorsByType",
@@ -38,6 +39,11 @@ ROWS: Final = (
         meaning="Calls of jobs that had been charged for a call before.",
     ),
     Metric(
+        name="RetryBudgetExhausted",
+        when="`retry.refused`",
+        meaning="Jobs that would have tried again, had the retry budget had the means.",
+    ),
+    Metric(
         name="ModelSlowCalls",
         by=(By.TARGET,),
         when="`attempt.made` with `slow`",
@@ -50,6 +56,7 @@ ROWS: Final = (
         by=(By.TARGET,),
         when=_ANSWERED,
         meaning="How long answers took; faults are told apart, so that timeouts do not spoil it.",
+        core=True,
     ),
     Metric(
         name="ModelFailureLatency",
@@ -82,6 +89,7 @@ ROWS: Final = (
         when=_SETTLED,
         meaning="USD for the answers that jobs got, from the prices in the settings. CloudWatch "
         "may count a line twice: never bill from it.",
+        core=True,
     ),
     Metric(
         name="WastedUsd",
@@ -99,35 +107,6 @@ ROWS: Final = (
         "a guess. The truth lies between the two.",
     ),
     Metric(
-        name="BreakersOpen",
-        way=Way.GAUGE,
-        when=_FLUSH,
-        meaning="Breakers whose circuit is not closed, as this worker knows the fleet's verdicts.",
-    ),
-    Metric(
-        name="BreakerTransitions",
-        by=(By.BREAKER,),
-        when="`breaker.moved` with scope `fleet`",
-        meaning="Moves of the fleet's verdicts; each is told once, by the worker whose write won.",
-    ),
-    Metric(
-        name="BreakerTrips",
-        when="`breaker.moved` with scope `process`, to open",
-        meaning="Processes that stopped by themselves: a bad host, or the first to see an outage.",
-    ),
-    Metric(
-        name="BreakerSyncAge",
-        unit=Unit.SECONDS,
-        way=Way.GAUGE,
-        when=_FLUSH,
-        meaning="Since the verdicts were last read: above 60 the store is out of reach.",
-    ),
-    Metric(
-        name="BreakersBlind",
-        when="`breakers.blind`",
-        meaning="Workers that went on without the store.",
-    ),
-    Metric(
         name="CallsRefused",
         by=(By.BREAKER,),
         when="`call.refused`",
@@ -139,6 +118,13 @@ ROWS: Final = (
         when="`attempt.made` with a throttle",
         meaning="Calls that the service throttled: CallsThrottled / ModelCalls is the price of "
         "finding the quota.",
+        core=True,
+    ),
+    Metric(
+        name="CallsMisconfigured",
+        when="`attempt.made` with no access, or no such model",
+        meaning="Calls that fail until somebody mends a setting or a permission.",
+        core=True,
     ),
     Metric(
         name="Pace",

@@ -13,18 +13,27 @@ ROWS: Final = (
         by=(By.ROUTE,),
         when=_FINAL,
         meaning="Jobs that got their one final record.",
+        core=True,
     ),
     Metric(
         name="JobsGood",
         by=(By.ROUTE,),
         when=_GOOD,
         meaning="Those of them that got an answer in time: JobsGood / JobsTerminal is the SLO.",
+        core=True,
+    ),
+    Metric(
+        name="JobsAnswered",
+        by=(By.TARGET,),
+        when="`job.settled` with answered",
+        meaning="Jobs that a model answered, by the one that did; JobsDegraded are the rest.",
     ),
     Metric(
         name="JobsDegraded",
         by=(By.ROUTE, By.HANDLER),
         when="`job.settled` with degraded",
         meaning="Jobs with a second-best answer.",
+        core=True,
     ),
     Metric(
         name="QualityServed",
@@ -53,12 +62,28 @@ ROWS: Final = (
         by=(By.ROUTE,),
         when="`job.settled` with parked",
         meaning="Parks: jobs that wait, with nobody to blame.",
+        core=True,
+    ),
+    Metric(
+        name="JobsUnserved",
+        when="`job.settled` with parked, degraded or dead and `delivery.skipped`: no call was "
+        "made, for circuits or quotas gave no leave",
+        meaning="Runs that wanted a call and got none: the rate of errors is (ModelErrors + "
+        "JobsUnserved) / (ModelCalls + JobsUnserved). What waits in its queue meanwhile is not "
+        "received, and not in here: BreakerOpen tells of it.",
+        core=True,
+    ),
+    Metric(
+        name="JobsRedriven",
+        when="`job.redriven`",
+        meaning="Dead jobs that run anew.",
     ),
     Metric(
         name="JobsUnparked",
         by=(By.ROUTE,),
         when="`job.unparked`",
         meaning="Runs of parked jobs: JobsParked - JobsUnparked is how many more wait than before.",
+        core=True,
     ),
     Metric(
         name="ParkTime",
@@ -104,6 +129,7 @@ ROWS: Final = (
         by=(By.FAILURE,),
         when="`job.settled` with dead",
         meaning="Jobs given up for good, by class of reason.",
+        core=True,
     ),
     Metric(
         name="JobsExpired",
@@ -122,6 +148,7 @@ ROWS: Final = (
         by=(By.ROUTE,),
         when=_FINAL,
         meaning="From the first send to the final record.",
+        core=True,
     ),
     Metric(
         name="QueueWait",

@@ -11,6 +11,7 @@ ROWS: Final = (
         name="Heartbeat",
         when=_FLUSH,
         meaning="1 per worker and flush: none means that the fleet is silent.",
+        core=True,
     ),
     Metric(
         name="InFlight",
@@ -29,6 +30,7 @@ ROWS: Final = (
         name="TelemetryLost",
         when="a log line or a metric could not be written",
         meaning="What these logs and metrics do not show.",
+        core=True,
     ),
     Metric(
         name="WorkerStarts", when="`worker.started`", meaning="Workers that began to take jobs."
@@ -42,14 +44,16 @@ ROWS: Final = (
         name="UnhandledErrors",
         when="`flight.failed`",
         meaning="Runs that died of an error of ours: each is a bug.",
+        core=True,
     ),
     Metric(name="IntakeHolds", when="`intake.held`", meaning="Times that receiving was stopped."),
     Metric(
         name="StoreErrors",
         by=(By.STORE,),
         when="`store.failed`",
-        meaning="Calls to queues, ledger, payload store, cache or breakers' table that failed in "
-        "the end.",
+        meaning="Calls to queues, ledger, payload store, cache, breakers' table or ECS agent that "
+        "failed in the end.",
+        core=True,
     ),
     Metric(
         name="DrainSeconds",

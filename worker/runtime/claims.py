@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Final, assert_never
 
 from worker.core.envelope import parse
-from worker.core.events import DeliverySkipped, JobUnparked
+from worker.core.events import DeliverySkipped, JobRedriven, JobUnparked
 from worker.core.job import Job
 from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
 from worker.core.strict_json import Malformed
@@ -70,6 +70,7 @@ class Claims:
                 return None
             case Record():
                 flight.record = claimed
+                self._tell_redriven(claimed)
                 self._tell_unparked(claimed)
                 return self._trip(flight, job, claimed)
             case Finished(record=record):
@@ -154,6 +155,19 @@ class Claims:
             deadline_at=deadline_at,
             attempts=record.attempts - 1,  # the claim charged one call before it was made
         )
+
+    def _tell_redriven(self, record: Record) -> None:
+        """Nothing has befallen this generation yet. A crash before this line hides it."""
+        befell = record.crashes or record.parks or record.interruptions or record.history
+        if record.generation and not befell:
+            self._house.tell(
+                JobRedriven(
+                    job=record.job,
+                    route=record.route,
+                    tenant=record.tenant,
+                    generation=record.generation,
+                )
+            )
 
     def _tell_unparked(self, record: Record) -> None:
         """Its last ending was a park. A run that crashes is told again with the next claim."""

@@ -11,12 +11,13 @@ job goes next in `core/plan.py`, who may claim in `core/ledger.py`.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final, assert_never
 
 from worker.core.answer import Answer
 from worker.core.breaker import Refusal
 from worker.core.cost import Waste
-from worker.core.events import AttemptMade, CallRefused, FaultUnknown
+from worker.core.events import AttemptMade, CallRefused, FaultUnknown, RetryRefused
 from worker.core.fault import Fault, Kind, Vote, fingerprint, heard
 from worker.core.guards import MassDeathGuard
 from worker.core.job import Request
@@ -158,20 +159,11 @@ class Executor:
     async def _call_until_settled(
         self, flight: Flight, trip: Trip, route: Route, request: Request
     ) -> Settlement:
-        house = self._house
         while True:
             budget = self._budget(route)
             now, refused = asyncio.get_running_loop().time(), self._refused(flight, trip, route)
             refusals = {name: one.until - now for name, one in refused.items()}
-            decision = plan(
-                route,
-                trip.seen(house.at()),
-                roll=house.roll(),
-                budget=budget.tokens,
-                refusals=refusals,
-                quotas=_quotas(refused),
-                suspects=self._gates.suspects(route),
-            )
+            decision = self._next_step(trip, route, budget, refused, refusals)
             trip.barred(self._bars(trip, route, refused, decision))
             match decision:
                 case Call():
@@ -195,6 +187,29 @@ class Executor:
                     return Released(why=why, delay_s=self._holds.hold("local"))
                 case _:
                     assert_never(decision)
+
+    def _next_step(
+        self,
+        trip: Trip,
+        route: Route,
+        budget: RetryBudget,
+        refused: Mapping[str, Refusal],
+        refusals: Mapping[str, float],
+    ) -> Decision:
+        ask = partial(
+            plan,
+            route,
+            trip.seen(self._house.at()),
+            roll=self._house.roll(),
+            refusals=refusals,
+            quotas=_quotas(refused),
+            suspects=self._gates.suspects(route),
+        )
+        decision = ask(budget=budget.tokens)
+        failed = trip.tried and not trip.declined and not isinstance(decision, Call)
+        if failed and isinstance(ask(), Call):  # with all the tokens in the world
+            self._house.tell(RetryRefused(job=trip.record.job, route=route.name))
+        return decision
 
     def _budget(self, route: Route) -> RetryBudget:
         budget = self._budgets.get(route.name)

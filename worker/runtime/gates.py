@@ -13,7 +13,7 @@ from math import inf
 from typing import Final, Protocol
 
 from worker.core.breaker import FULL_RETRY_S, Permit, Refusal
-from worker.core.events import BreakerMoved
+from worker.core.events import BreakerMoved, BreakerProbed
 from worker.core.gate import ASK_AGAIN_S, Gate, NeedsTicket
 from worker.core.pacer import Pace, PacePolicy, Pacer
 from worker.core.policy import BreakerPolicy
@@ -262,6 +262,8 @@ class Gates:
         """Tell both gates how the call went, and the pacer if it was about the quota."""
         self._out.discard(passage)
         first, second = passage.leaves
+        self._tell_probe(first, endpoint)
+        self._tell_probe(second, target)
         self._settle(first, endpoint)
         self._settle(second, target)
         if target is not SUCCESS and target in OF_QUOTA:
@@ -425,6 +427,11 @@ class Gates:
         for gate in self:
             gate.local.look(now)
             self._tell_moves(gate, now)
+
+    def _tell_probe(self, leave: Leave, outcome: Outcome) -> None:
+        if outcome is not Outcome.IGNORED and self._is_probe(leave):
+            scope = "process" if leave.ticket is None else "fleet"
+            self._tell(BreakerProbed(breaker=leave.gate.local.name, scope=scope, outcome=outcome))
 
     def _tell_moves(self, gate: Gate, now: float) -> None:
         for move in gate.local.take_moves():

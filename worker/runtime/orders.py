@@ -2,8 +2,9 @@
 
 One write, conditional on the version and nonce that were known. Who loses the race gets
 what is there, and the order is asked again about that: mostly it does not hold any more.
-A write whose answer was lost is looked up: its nonce says whether it stands. History and
-the event are told by the one whose write won.
+A write whose answer was lost is looked up: its nonce says whether it stands. Where that
+cannot be had either, whoever reads the verdicts next finds it. History and the event are
+told by the one whose write won.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from worker.core.events import BreakerMoved, StoreFailed
+from worker.core.events import BreakerContested, BreakerMoved, StoreFailed
 from worker.core.gate import Gate
 from worker.core.moves import Order, Restore, moved
-from worker.core.verdict import Transition, Verdict, is_behind, transition
+from worker.core.verdict import State, Transition, Verdict, is_behind, transition
 from worker.core.window import NEVER
 from worker.ports import Board, BreakerStore, Tell, Unavailable
 
@@ -76,6 +77,7 @@ class Orders:
         self._at = at
         self._tell = tell
         self.refusals = Refusals()
+        self._doubted: dict[str, tuple[Verdict, Verdict, float]] = {}  # by the write's nonce
 
     async def give(self, gate: Gate, order: Order) -> Verdict | None:
         """Carry out one order; the gate adopts what is learned on the way.
@@ -99,16 +101,37 @@ class Orders:
             )
             if new is None:
                 return None
-            there = await self._written(old, new)
+            lasted_s = gate.troubled_s(now())
+            there = await self._written(old, new, lasted_s=lasted_s)
             if there.nonce == new.nonce:
                 gate.adopt(new, now(), self._at())
-                await self._told(old, new)
+                await self._told(old, new, lasted_s=lasted_s)
                 return new
             if is_behind(there, old):
                 await self.restore(gate, there)
             else:
+                self._tell(
+                    BreakerContested(
+                        breaker=old.name, order=type(order).__name__, version=new.version
+                    )
+                )
+                await self.recall(there)
                 gate.adopt(there, now(), self._at())
         return None
+
+    async def recall(self, there: Verdict) -> None:
+        """Tell a write of ours that was in doubt, now that it is seen to stand.
+
+        Args:
+            there: What the store has now.
+        """
+        found = self._doubted.pop(there.nonce, None)
+        for nonce, (_, new, _) in list(self._doubted.items()):
+            if new.name == there.name and new.version <= there.version:
+                del self._doubted[nonce]  # it does not stand, or was overtaken unseen
+        if found is not None:
+            old, new, lasted_s = found
+            await self._told(old, new, lasted_s=lasted_s)
 
     async def restore(self, gate: Gate, there: Verdict) -> None:
         """The store has forgotten what we know: write it back.
@@ -143,7 +166,7 @@ class Orders:
         except TimeoutError:
             raise Unavailable(store="breakers", why="TimeoutError") from None
 
-    async def _written(self, old: Verdict, new: Verdict) -> Verdict:
+    async def _written(self, old: Verdict, new: Verdict, *, lasted_s: float = 0.0) -> Verdict:
         """What is there after this write.
 
         Raises:
@@ -152,7 +175,11 @@ class Orders:
         try:
             there = await self.ask(self._store.swap(old, new))
         except Unavailable as error:
-            board: Board = await self.ask(self._store.read(consistent=True))
+            try:
+                board: Board = await self.ask(self._store.read(consistent=True))
+            except Unavailable:
+                self._doubted[new.nonce] = (old, new, lasted_s)
+                raise
             there = board.verdicts.get(new.name, Verdict(name=new.name))
             if there == old:
                 if error.why == UNREADABLE:  # a later version's: it is ours alone that is refused
@@ -162,18 +189,19 @@ class Orders:
         self.refusals.end()
         return there
 
-    async def _told(self, old: Verdict, new: Verdict) -> None:
+    async def _told(self, old: Verdict, new: Verdict, *, lasted_s: float = 0.0) -> None:
         row = transition(old, new, round(self._at(), 3))
         if row is None:
             return
-        self._tell(_event(row))
+        closes = row.new is State.CLOSED and row.old is not State.CLOSED
+        self._tell(_event(row, lasted_s=round(lasted_s, 3) if closes else 0.0))
         try:
             await self.ask(self._store.note(row))
         except Unavailable as error:
             self._tell(StoreFailed(store=error.store, operation="note", why=error.why))
 
 
-def _event(row: Transition) -> BreakerMoved:
+def _event(row: Transition, *, lasted_s: float) -> BreakerMoved:
     return BreakerMoved(
         breaker=row.name,
         scope="fleet",
@@ -185,4 +213,5 @@ def _event(row: Transition) -> BreakerMoved:
         version=row.version,
         cooldown_s=row.cooldown_s,
         why=row.why,
+        lasted_s=lasted_s,
     )

@@ -51,7 +51,7 @@ class ScaleIn:
                 await self._agent.unprotect()
                 self._until = self._refresh_at = 0.0
         except Unavailable as error:
-            self._house.tell(StoreFailed(store="ecs", operation="protect", why=error.why))
+            self._house.tell(StoreFailed(store=error.store, operation="protect", why=error.why))
 
     async def drop(self) -> None:
         """The task is leaving: nobody needs to wait for it."""
@@ -60,5 +60,7 @@ class ScaleIn:
             try:
                 await self._agent.unprotect()
             except Unavailable as error:
-                self._house.tell(StoreFailed(store="ecs", operation="unprotect", why=error.why))
+                self._house.tell(
+                    StoreFailed(store=error.store, operation="unprotect", why=error.why)
+                )
             self._until = self._refresh_at = 0.0

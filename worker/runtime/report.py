@@ -81,6 +81,7 @@ def settled(
         wasted_most_usd=round(trip.wasted.most_usd, 9),
         blocked=answered.answer.blocked if answered else False,
         fingerprint=record.fingerprint,
+        calls=len(trip.history),
         fence=record.fence,
         queue=flight.queues[delivery.message_id].name,
         message_id=delivery.message_id,

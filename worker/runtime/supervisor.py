@@ -32,6 +32,7 @@ from worker.runtime.protection import ScaleIn
 from worker.runtime.pulse import Health, Pulse
 from worker.runtime.settler import Settler
 from worker.runtime.syncer import Syncer
+from worker.runtime.upstream import Upstream
 from worker.runtime.witness import Witness
 
 FIRM_S: Final = 8.0
@@ -90,6 +91,7 @@ class Supervisor:
             if house.breakers
             else None
         )
+        self._upstream = Upstream(self.gates, rules.routes.values(), alone=not house.breakers)
         settler = Settler(house, self._acks)
         self._degrader = Degrader(house, self.gates.paces, stop=stop)
         self._executor = Executor(
@@ -108,9 +110,14 @@ class Supervisor:
         self._cut = 0
 
     @property
-    def breakers_open(self) -> int:
-        """Circuits that are not closed, as far as this process knows."""
-        return sum(gate.verdict.state is not State.CLOSED for gate in self.gates)
+    def circuits(self) -> dict[str, State]:
+        """How each circuit stands, as far as this process knows."""
+        return self._upstream.states(asyncio.get_running_loop().time())
+
+    @property
+    def upstream_hold(self) -> int:
+        """0 while some route can take work; 1 while none can; 2 when that has lasted long."""
+        return self._upstream.hold(asyncio.get_running_loop().time())
 
     @property
     def sync_age_s(self) -> float:

@@ -178,6 +178,8 @@ class Syncer:
 
     async def _read(self) -> None:
         board = await self._orders.ask(self._store.read())
+        for verdict in board.verdicts.values():
+            await self._orders.recall(verdict)
         if any(_lags(gate, board) for gate in self._gates):
             # A read may be behind our own write; only a consistent one tells of a loss.
             board = await self._orders.ask(self._store.read(consistent=True))

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from worker.core.metric import Profile
 from worker.core.pacer import PacePolicy
 from worker.core.policy import BreakerPolicy
 from worker.core.retry import RetryPolicy
@@ -172,6 +173,9 @@ class MetricsSettings(Section):
     """CloudWatch namespace."""
     flush_s: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 10.0
     """How often metrics are written."""
+    profile: Profile = Profile.FULL
+    """`core`: what the SLO, alarms and autoscaling need; `full`: all of docs/metrics.md. \
+`inference-worker plan` tells what each costs."""
 
 
 class TracesSettings(Section):

@@ -24,7 +24,7 @@ from worker.core.retry import RetryBudget
 from worker.core.route import Route
 from worker.core.target import Target
 from worker.core.verdict import State, Verdict
-from worker.ports import BreakerStore
+from worker.ports import BreakerStore, Tell
 from worker.runtime.gates import Gates, Refused
 from worker.runtime.syncer import Syncer
 from worker.sim.clock import wall_clock
@@ -110,16 +110,25 @@ class Member:
         return sum(since <= at < until for at in self.failed)
 
 
+def nothing_to_tell(_: Event, /) -> None:
+    """For fleets that nobody listens to."""
+
+
 class Fleet:
     """So many workers, one service, one store.
+
+    Args:
+        setting: The experiment.
+        told: Hears every event of every member.
 
     Attributes:
         moves: What the fleet decided, in order.
         probes: Tickets that were claimed, by epoch and round.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, told: Tell = nothing_to_tell) -> None:
         self.setting = setting
+        self.told = told
         self.dice = random.Random(setting.seed)  # noqa: S311 - a simulation's dice
         self.store = MemoryBreakers(watch=self._watch)
         self.service = Service(
@@ -170,7 +179,8 @@ class Fleet:
         opened: list[tuple[float, str]] = []
         loop = asyncio.get_running_loop()
 
-        def tell(event: Event) -> None:
+        def tell(event: Event, /) -> None:
+            self.told(event)
             if not isinstance(event, BreakerMoved) or event.scope != "process":
                 return
             if event.new is State.OPEN and event.breaker == NAME:

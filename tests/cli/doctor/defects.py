@@ -126,6 +126,11 @@ async def another_region(room: Room) -> None:
     room.environ["WORKER_QUEUE__URL"] = f"https://sqs.eu-central-1.amazonaws.com/{account}/{name}"
 
 
+async def no_reply_queue(room: Room) -> None:
+    url = room.environ["WORKER_QUEUE__URL"]
+    room.environ["WORKER_REPLIES__BILLING"] = url.replace("chat-jobs", "chat-nowhere")
+
+
 async def not_aws(room: Room) -> None:
     """Something that answers, and knows no queues: the stack's own control plane."""
     room.environ["AWS_ENDPOINT_URL_SQS"] = f"{room.stack.url}/_local/nothing"
@@ -261,11 +266,19 @@ DEFECTS = (
     Defect(
         "no reply queue",
         RED,
+        "queue chat-nowhere",
+        "the reply queue chat-nowhere does not exist",
+        "create-queue --queue-name chat-nowhere",
+        no_reply_queue,
+    ),
+    Defect(
+        "no reply queue in another account",
+        RED,
         "queue nowhere",
         "the reply queue nowhere does not exist",
-        "create-queue --queue-name nowhere",
+        "names the account 111122223333, and AWS takes us for one of ",
         environ(WORKER_REPLIES__BILLING="http://127.0.0.1:1/111122223333/nowhere"),
-        mends=False,  # its account is another
+        mends=False,  # it is theirs to make
     ),
     Defect(
         "queue of another Region",
@@ -454,6 +467,24 @@ DEFECTS = (
         "NoRegionError",
         "AWS_DEFAULT_REGION",
         environ(AWS_REGION=None, AWS_DEFAULT_REGION=None),
+    ),
+    Defect(
+        "an endpoint that is no URL",
+        RED,
+        "AWS",
+        "ValueError",
+        "AWS_ENDPOINT",
+        environ(AWS_ENDPOINT_URL_SQS="nonsense"),
+        mends=False,
+    ),
+    Defect(
+        "no such profile",
+        RED,
+        "AWS",
+        "ProfileNotFound",
+        "AWS_PROFILE",
+        environ(AWS_PROFILE="nobody"),
+        mends=False,
     ),
     Defect("clock ahead", YELLOW, "clock", "ahead of AWS's", "set-ntp", ahead(30), mends=False),
     Defect("clock behind", YELLOW, "clock", "behind AWS's", "set-ntp", ahead(-30), mends=False),

@@ -17,6 +17,7 @@ from tests.cli.doctor.defects import (
     Q,
     T,
     allow,
+    another_region,
     environ,
     no_queue,
     no_table,
@@ -64,6 +65,16 @@ ACTIONS = {
 }
 
 
+CAUSES = {
+    Q + "jobs": "No job could be taken.",
+    Q + "parked": "No job could wait for a circuit.",
+    Q + "dead": "No job that is given up could be kept.",
+    T + "jobs": "No job could be claimed.",
+    T + "breakers": "Each process would decide alone",
+    B: "No large request or answer could be kept.",
+}
+
+
 def test_calls_that_could_not_even_be_signed_are_not_counted() -> None:
     async def story(room: Room) -> None:
         await environ(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)(room)
@@ -86,12 +97,51 @@ def test_each_right_that_lacks_is_named_with_the_statement_that_grants_it() -> N
 
             (found,) = about(report, of, f"{action} is denied")
             assert found.level is RED
+            assert CAUSES[of] in found.causes
             (statement,) = json.loads(found.run)["Statement"]
             assert (statement["Effect"], statement["Action"]) == ("Allow", [action])
             assert statement["Resource"][0].endswith(
                 "chat-payloads/*" if of == B else of.rpartition(" ")[2]
             )
             room.stack.faults.clear()
+
+    in_room(story)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "of"),
+    [
+        ("sqs:DeleteMessage", "OptInRequired", Q + "jobs"),
+        ("s3:UploadPart", "AllAccessDisabled", B),
+    ],
+)
+def test_a_refusal_in_words_of_its_own_is_not_taken_for_a_right(
+    operation: str, code: str, of: str
+) -> None:
+    async def story(room: Room) -> None:
+        room.refuse(operation, code)
+
+        report = await room.doctor(calls=False)
+
+        service = operation.partition(":")[0]
+        assert len(about(report, f"rights {service}", code)) == 1
+        given = [one.says for one in report.findings if one.of == of and "not denied" in one.says]
+        assert given == []
+
+    in_room(story)
+
+
+def test_rights_are_not_asked_where_the_queue_is_not() -> None:
+    async def story(room: Room) -> None:
+        await another_region(room)
+        room.environ["WORKER_REPLIES__BILLING"] = room.environ["WORKER_QUEUE__URL"] + "-replies"
+        room.refuse("sqs:*", "InvalidAddress", 404)
+
+        report = await room.doctor(calls=False)
+
+        told = [one.says for one in report.findings if one.of.startswith("queue ")]
+        assert len(told) == 4, told
+        assert all("is in eu-central-1, and the SDK's Region is us-east-1" in one for one in told)
 
     in_room(story)
 

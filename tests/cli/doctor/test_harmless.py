@@ -30,7 +30,7 @@ def is_void(operation: str, path: str, body: bytes) -> bool:
     given: dict[str, Any] = json.loads(body) if body.startswith(b"{") else {}
     match operation:
         case "sqs:ReceiveMessage":
-            return bool(given["MaxNumberOfMessages"] == 0)
+            return bool((given["MaxNumberOfMessages"], given["VisibilityTimeout"]) == (11, 0))
         case "sqs:DeleteMessage" | "sqs:ChangeMessageVisibility":
             return bool(given["ReceiptHandle"] == NOBODY)
         case "sqs:SendMessageBatch":

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import shlex
+import subprocess
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from worker.cli.doctor import host, targets
 from worker.cli.doctor import place as place_module
 from worker.cli.doctor.buckets import bucket_findings
-from worker.cli.doctor.finding import Level
+from worker.cli.doctor.finding import Finding, Level
 from worker.cli.doctor.host import (
     METADATA,
     Answered,
@@ -21,12 +24,12 @@ from worker.cli.doctor.host import (
     task_of,
 )
 from worker.cli.doctor.place import Place
-from worker.cli.doctor.queues import queue_findings
+from worker.cli.doctor.queues import Needs, lane_findings, queue_findings
 from worker.cli.doctor.tables import BREAKERS, LEDGER, table_findings
 from worker.cli.doctor.targets import apis_of, fault_finding, resources_of
-from worker.core.fault import Fault, Kind
+from worker.core.fault import Fault, Kind, normalised
 from worker.core.target import Api, Target
-from worker.settings import Settings
+from worker.settings import Lane, Settings
 
 HERE = Place(
     region="eu-west-1",
@@ -75,6 +78,17 @@ def test_a_table_of_breakers_is_of_one_region_ready_and_safe(
     assert says in found.says
 
 
+def test_a_ttl_on_another_attribute_is_ended_before_ours_begins() -> None:
+    def told(**ttl: str) -> str:
+        (found,) = table_findings("b", described(), BREAKERS, ttl=ttl, backups=KEPT)
+        return found.run.rpartition(" ")[2]
+
+    off = {"TimeToLiveStatus": "DISABLED", "AttributeName": "expires"}
+    assert told(**off) == "Enabled=true,AttributeName=ttl"
+    on = {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+    assert told(**on) == "Enabled=false,AttributeName=expires", "DynamoDB takes one at a time"
+
+
 def test_an_index_that_is_still_made_is_told() -> None:
     table = {
         **described(),
@@ -97,15 +111,90 @@ def test_a_queue_with_a_key_of_its_own_is_encrypted() -> None:
     assert [*queue_findings(URL, "jobs", plain | {"KmsMasterKeyId": "alias/ours"})] == []
 
 
-def test_a_bucket_of_another_region_is_told_with_the_command_for_one_here() -> None:
-    rules = {"Rules": [{"Status": "Enabled", "Expiration": {"Days": 3}}]}
-    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    public = {"PublicAccessBlockConfiguration": dict.fromkeys(blocks, True)}
+def lanes_of(count: int, **policy: Any) -> list[Finding]:
+    """What is found of a dead-letter queue that many lanes share."""
+    at = "https://sqs.eu-west-1.amazonaws.com/111122223333/"
+    lane = Lane(name="a", url=at + "a", parked_url=at + "p", dead_url=at + "d", routes=("r",))
+    sources = tuple(f"{at}q{n}" for n in range(2 * count))
+    needs = Needs(lease_s=90, waits_s=60, keep_s=60, sources=sources)
+    dead = {"MessageRetentionPeriod": "1209600", "RedriveAllowPolicy": json.dumps(policy)}
+    return [*lane_findings(lane, {"dead-letter": dead}, needs, HERE)]
 
-    (found,) = bucket_findings("b", {"BucketRegion": "us-east-1"}, ("", rules), ("", public), HERE)
+
+def allowed_by(found: Finding) -> dict[str, Any]:
+    """The redrive allow policy that a command sets."""
+    attributes: dict[str, str] = json.loads(shlex.split(found.run)[-1])
+    assert list(attributes) == ["RedriveAllowPolicy"]
+    policy: dict[str, Any] = json.loads(attributes["RedriveAllowPolicy"])
+    return policy
+
+
+def test_no_more_queues_are_allowed_by_name_than_sqs_takes() -> None:
+    (open_,) = lanes_of(5, redrivePermission="allowAll")
+    (shut,) = lanes_of(6, redrivePermission="denyAll")
+
+    assert len(allowed_by(open_)["sourceQueueArns"]) == 10
+    assert lanes_of(6, redrivePermission="allowAll") == []
+    assert (shut.level, allowed_by(shut)) == (Level.RED, {"redrivePermission": "allowAll"})
+
+
+BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+SHUT = ("", {"PublicAccessBlockConfiguration": dict.fromkeys(BLOCKS, True)})
+DAY_S = 86_400
+
+
+def ends(days: int, **more: Any) -> dict[str, Any]:
+    """A rule of a lifecycle."""
+    return {"Status": "Enabled", "Expiration": {"Days": days}, **more}
+
+
+def judged(code: str, *rules: dict[str, Any], head: Any = (), public: Any = SHUT) -> list[Finding]:
+    """What is found of a bucket with these rules."""
+    told = (code, {"Rules": rules} if rules else {})
+    return [*bucket_findings("b", dict(head), told, public, HERE, keep_s=14 * DAY_S)]
+
+
+def test_a_bucket_of_another_region_is_told_with_the_command_for_one_here() -> None:
+    (found,) = judged("", ends(30), head={"BucketRegion": "us-east-1"})
 
     assert "is in us-east-1, and the SDK's Region is eu-west-1" in found.says
     assert found.run.endswith("LocationConstraint=eu-west-1")
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError", "AccessDenied", "NotImplemented"])
+def test_rules_that_could_not_be_read_are_not_replaced(code: str) -> None:
+    found = judged(code, public=(code, {}))
+
+    assert len(found) == 2
+    assert all("cannot be looked at as a whole" in one.says for one in found)
+    assert not any("put-bucket" in one.run or "put-public" in one.run for one in found)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),
+        (ends(7, Filter={"Prefix": "it's theirs/"}),),
+        (ends(7, Filter={"Tag": {"Key": "a", "Value": "b"}}),),
+        (ends(7, Status="Disabled"),),
+        ({"Status": "Enabled", "Expiration": {"ExpiredObjectDeleteMarker": True}},),
+    ],
+)
+def test_what_workers_put_is_ended_and_nothing_else(others: tuple[dict[str, Any], ...]) -> None:
+    (found,) = judged("" if others else "NoSuchLifecycleConfiguration", *others)
+
+    words = shlex.split(found.run)
+    *before, ours = json.loads(words[-1])["Rules"]
+    assert tuple(before) == others, "the command takes the place of all rules"
+    assert (ours["Filter"], ours["Expiration"]) == ({"Prefix": "payloads/"}, {"Days": 30})
+    assert judged("", *before, ours) == []
+
+
+def test_a_bucket_that_forgets_before_the_ledger_is_told() -> None:
+    (early,) = judged("", ends(30), ends(3, Prefix="pay"))
+
+    assert "deletes payloads after 3 d, and the ledger knows a job for 14 d" in early.says
+    assert judged("", ends(14, Filter={"Prefix": ""})) == []
 
 
 # --- the host --------------------------------------------------------------------
@@ -234,6 +323,35 @@ def test_a_profile_is_granted_with_its_models_everywhere() -> None:
         "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
     ]
     assert resources_of(arn, "eu-west-1", HERE) == [arn]
+    profile = f"arn:aws:bedrock:eu-west-1:111122223333:inference-profile/{model}"
+    assert resources_of(profile, "eu-west-1", HERE)[0] == profile
+    assert resources_of(profile, "eu-west-1", HERE)[1].endswith(":*::foundation-model/" + model[3:])
+
+
+def denied(model: str, why: str) -> Finding:
+    """What is told of IAM's refusal, as the table of faults leaves its sentence."""
+    message = normalised(
+        "User: arn:aws:sts::111122223333:assumed-role/worker/1 is not authorized to perform: "
+        "bedrock:InvokeModelWithResponseStream on resource: "
+        f"arn:aws:bedrock:eu-west-1::foundation-model/anthropic.x {why}"
+    )
+    fault = Fault(kind=Kind.MISCONFIGURED, code="AccessDeniedException", http=403, message=message)
+    return fault_finding(Target(name="a", model=model), (Api.CONVERSE,), fault, HERE)
+
+
+def test_the_models_behind_a_profile_of_ones_own_are_not_forgotten() -> None:
+    why = "because no identity-based policy allows the action"
+    own = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/x"
+
+    assert denied(own, why).fix == "Grant bedrock:InvokeModel, and on the models behind it:"
+    assert denied("anthropic.x", why).fix == "Grant bedrock:InvokeModel:"
+
+
+def test_no_grant_is_advised_against_a_policy_that_denies() -> None:
+    found = denied("eu.anthropic.x", "with an explicit deny in a service control policy")
+
+    assert (found.level, found.run) == (Level.RED, "")
+    assert "no grant helps" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -267,6 +385,27 @@ def test_trouble_of_our_own_is_not_told_of_a_target(code: str, of: str) -> None:
     assert code in found.says
 
 
+def test_what_to_look_at_shows_no_secret() -> None:
+    fault = Fault(kind=Kind.LOCAL, code="ProxyConnectionError")
+    found = fault_finding(Target(name="a", model="m"), (Api.CONVERSE,), fault, HERE)
+    given = {
+        "PATH": os.environ["PATH"],
+        "AWS_SECRET_ACCESS_KEY": "hidden",
+        "AWS_SESSION_TOKEN": "hidden",
+        "HTTPS_PROXY": "http://us:hidden@proxy:3128",
+        "AWS_ENDPOINT_URL_SQS": "http://queues:4566",
+    }
+
+    shown = subprocess.run(  # noqa: S603  (our own command)
+        ["/bin/sh", "-c", found.run], env=given, capture_output=True, check=True, text=True
+    ).stdout
+
+    assert set(shown.split()) == {
+        "HTTPS_PROXY=http://proxy:3128",
+        "AWS_ENDPOINT_URL_SQS=http://queues:4566",
+    }
+
+
 def test_who_asks_is_granted_by_name_or_not_at_all() -> None:
     user = Place(caller="arn:aws:iam::111122223333:user/people/alice")
     root = Place(caller="arn:aws:iam::111122223333:root")
@@ -274,6 +413,8 @@ def test_who_asks_is_granted_by_name_or_not_at_all() -> None:
     assert HERE.grant("{}", "p").startswith("aws iam put-role-policy --role-name worker ")
     assert user.grant("{}", "p").startswith("aws iam put-user-policy --user-name alice ")
     assert root.grant("{}", "p") == ""
+    sso = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/alice"
+    assert Place(caller=sso).grant("{}", "p") == "", "IAM refuses to change it"
 
 
 def test_arns_keep_to_their_partition() -> None:

@@ -24,6 +24,8 @@ MISSING: Final = frozenset(
     {"NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundException", "NoSuchBucket", "404"}
 )
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "403"})
+# A proxy's password is not shown.
+ENDPOINTS: Final = "env | grep -i -e proxy -e AWS_ENDPOINT | sed 's,//.*@,//,'"
 _TAIL: Final = re.compile(r".*[:/]|[^A-Za-z0-9_-]")
 
 
@@ -124,7 +126,7 @@ def trouble_of(error: BaseException, service: str, place: Place) -> Finding | No
             f"What answers at the endpoint of {service} is not AWS: {code} without a code.",
             "Workers would meet it too.",
             f"See AWS_ENDPOINT_URL_{service.upper()}, and the proxy in between:",
-            "env | grep -i -e proxy -e AWS_ENDPOINT",
+            ENDPOINTS,
         )
     found = unavailable(service, error)
     cause = cause_of(Sighting(of=STORE + service, kind="failed", code=code))
@@ -154,9 +156,15 @@ def unasked(error: BaseException) -> Problem:
 
 def unopened(error: BaseException) -> Finding:
     """What to do where the SDK could not even make its clients."""
-    place = Place()
-    return trouble_of(error, "sts", place) or red(
-        "AWS", f"AWS cannot be asked: {code_of(error)}.", "Nothing can be reached."
+    says, causes = f"AWS cannot be asked: {code_of(error)}.", "Nothing can be reached."
+    if isinstance(error, ValueError):
+        return red("AWS", says, causes, "An endpoint that is named is no URL:", ENDPOINTS)
+    return trouble_of(error, "sts", Place()) or red(
+        "AWS",
+        says,
+        causes,
+        "See AWS_PROFILE, the Region, and the SDK's files:",
+        "aws configure list",
     )
 
 

@@ -3,7 +3,6 @@
 Exit codes: 0 nothing is red, 1 something is, 2 used wrongly.
 """
 
-import asyncio
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from worker.cli.check import given
 from worker.cli.doctor.exam import Report, examine, examine_stores
 from worker.cli.doctor.finding import Finding, Level, ordered
 from worker.cli.doctor.text import report as text
-from worker.cli.in_time import in_time, left
+from worker.cli.in_time import left, run
 from worker.settings import Problem, Settings
 
 
@@ -26,14 +25,14 @@ def doctor(config: Path | None, *, calls: bool, as_json: bool) -> int:
     if ours is None:
         print("\n\n\n".join(map(str, problems)), file=sys.stderr)
         return 2
-    told = asyncio.run(in_time(_examined(ours.settings, problems, calls=calls)))
+    told = run(_examined(ours.settings, problems, calls=calls))
     print(_as_json(told) if as_json else text(told))
     return left(0 if told.ok else 1)
 
 
 def stores(settings: Settings) -> tuple[Problem, ...]:
-    """For `check --live`: what is wrong with queues, tables and bucket."""
-    found = asyncio.run(in_time(examine_stores(settings, at=time.time)))
+    """For `check --live`, which ends by `left`: what is wrong with queues, tables and bucket."""
+    found = run(examine_stores(settings, at=time.time))
     return tuple(one.problem for one in found if one.level is not Level.GREEN)
 
 

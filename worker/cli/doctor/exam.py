@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from worker.aws.trouble import FOREIGN
-from worker.cli.doctor import queues, rights
+from worker.cli.doctor import buckets, queues, rights
 from worker.cli.doctor.asking import trouble_of, unopened
 from worker.cli.doctor.finding import Finding, Level, green, ordered, yellow
 from worker.cli.doctor.host import (
@@ -110,7 +110,7 @@ async def _held(
         try:
             async with asyncio.timeout(limits.clients_s):
                 hands = await opened(stack, settings, limits, at)
-        except FOREIGN as error:
+        except (*FOREIGN, ValueError) as error:  # the latter of an endpoint that is no URL
             return Place(), (unopened(error),)
         found = ordered(await look(hands))
         return hands.place, found
@@ -139,25 +139,33 @@ async def _caller(hands: Hands) -> list[Finding]:
 def _rights(hands: Hands) -> Iterator[Finds]:
     """What workers do, with what."""
     settings, place = hands.settings, hands.place
-    for lane in settings.all_lanes():
-        for role, url in queues.urls_of(lane).items():
-            receives, sends = role != "dead-letter", role != "jobs"
-            tries = rights.of_queue(hands.sqs, url, receives=receives, sends=sends)
-            yield _tried(hands, f"queue {name_of(url)}", tries, place.queue_arn(url))
-    for url in settings.replies.values():
-        tries = rights.of_queue(hands.sqs, url, receives=False, sends=True)
-        yield _tried(hands, f"queue {name_of(url)}", tries, place.queue_arn(url))
+    uses = [(u, r) for lane in settings.all_lanes() for r, u in queues.urls_of(lane).items()]
+    for url, role in (*uses, *((url, "reply") for url in settings.replies.values())):
+        if queues.wrong_region(url, role, place) is not None:
+            continue  # who is asked there knows no such queue, and so denies nothing
+        receives, sends = role in ("jobs", "parked"), role != "jobs"
+        tries = rights.of_queue(hands.sqs, url, receives=receives, sends=sends)
+        causes = queues.CAUSES[role]
+        yield _tried(hands, f"queue {name_of(url)}", tries, place.queue_arn(url), causes)
     for name, kind in tables_of(settings):
         tries = rights.of_table(hands.dynamodb, name, kind)
-        yield _tried(hands, f"table {name}", tries, place.table_arn(name))
+        yield _tried(hands, f"table {name}", tries, place.table_arn(name), kind.causes)
     bucket = settings.payloads.bucket
     for name in dict.fromkeys((bucket, *settings.payloads.allowed_buckets) if bucket else ()):
         tries = rights.of_bucket(hands.s3, name, writes=name == bucket)
-        yield _tried(hands, f"bucket {name}", tries, place.bucket_arn(name) + "/*", bucket=name)
+        causes = buckets.CAUSES if name == bucket else buckets.CAUSES_OF_OTHERS
+        arn = place.bucket_arn(name) + "/*"
+        yield _tried(hands, f"bucket {name}", tries, arn, causes, bucket=name)
 
 
 async def _tried(
-    hands: Hands, of: str, tries: Mapping[str, rights.Try], arn: str, *, bucket: str = ""
+    hands: Hands,
+    of: str,
+    tries: Mapping[str, rights.Try],
+    arn: str,
+    causes: str,
+    *,
+    bucket: str = "",
 ) -> Iterable[Finding]:
     try:
         async with asyncio.timeout(hands.limits.question_s):
@@ -165,7 +173,7 @@ async def _tried(
             if bucket:
                 code, _ = await or_code(hands.s3.head_bucket(Bucket=bucket))
                 listed = not code
-            return await rights.rights(of, tries, arn, hands.place, listed=listed)
+            return await rights.rights(of, tries, arn, hands.place, causes=causes, listed=listed)
     except FOREIGN as error:
         known = trouble_of(error, next(iter(tries)).partition(":")[0], hands.place)
         return () if known is None else (known,)

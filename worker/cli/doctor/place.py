@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 _SQS_HOST: Final = re.compile(
     r"(?:sqs\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})\.(?:queue\.)?amazonaws\."
 )
-_ROLE: Final = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/([^/]+)/")
+# Roles of IAM Identity Center and of services are not ours to change; IAM refuses.
+_ROLE: Final = re.compile(
+    r"arn:[^:]+:sts::\d+:assumed-role/(?!AWSReservedSSO_|AWSServiceRoleFor)([^/]+)/"
+)
 _USER: Final = re.compile(r"arn:[^:]+:iam::\d+:user/(?:.*/)?([^/]+)")
 _PARTITIONS: Final = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc"))
 
@@ -37,16 +40,15 @@ class Place:
 
     def queue_arn(self, url: str) -> str:
         """A queue's ARN, as its URL tells."""
-        account, _, name = urlsplit(url).path.strip("/").rpartition("/")
         region = region_of(url) or self.region
-        return f"arn:{self._partition}:sqs:{region}:{account.rpartition('/')[2] or '*'}:{name}"
+        return f"arn:{self._partition}:sqs:{region}:{account_of(url) or '*'}:{name_of(url)}"
 
     def table_arn(self, name: str) -> str:
         """A table's ARN; the settings may name one by it."""
         return name if name.startswith("arn:") else self.arn("dynamodb", f"table/{name}")
 
     def grant(self, statement: str, name: str) -> str:
-        """The command that gives it to whoever asks; "" where that is neither role nor user."""
+        """The command that gives it to whoever asks; "" where it is no role or user of ours."""
         document = f"--policy-name {name} --policy-document '{statement}'"
         if role := _ROLE.match(self.caller):
             return f"aws iam put-role-policy --role-name {role[1]} {document}"
@@ -62,6 +64,15 @@ class Place:
 def name_of(url: str) -> str:
     """A queue's name, of its URL."""
     return url.rpartition("/")[2]
+
+
+def account_of(url: str) -> str:
+    """The account that a queue's URL names.
+
+    >>> account_of("https://sqs.eu-central-1.amazonaws.com/111122223333/chat-jobs")
+    '111122223333'
+    """
+    return urlsplit(url).path.strip("/").rpartition("/")[0].rpartition("/")[2]
 
 
 def region_of(url: str) -> str:

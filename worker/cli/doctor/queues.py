@@ -20,6 +20,7 @@ CAUSES: Final = {
 }
 RECEIVES_MIN: Final = 20
 RECEIVES: Final = 100
+ALLOWED_MAX: Final = 10  # queues that a redrive allow policy can name
 MESSAGE_BYTES: Final = 1_048_576
 RETENTION_MAX_S: Final = 14 * 86_400
 RETENTION_USUAL_S: Final = 4 * 86_400  # SQS's own, unless told otherwise
@@ -204,14 +205,17 @@ def _allowed(url: str, attributes: Attributes, wanted: list[str]) -> Iterator[Fi
     missing = wanted if permission == "denyAll" else [arn for arn in wanted if arn not in named]
     allow = {"redrivePermission": "byQueue", "sourceQueueArns": list(dict.fromkeys(named + wanted))}
     mend = _set(url, RedriveAllowPolicy=_json(allow))
-    if permission == "allowAll":
+    if len(allow["sourceQueueArns"]) > ALLOWED_MAX:  # more than can be named
+        mend = _set(url, RedriveAllowPolicy=_json({"redrivePermission": "allowAll"}))
+    elif permission == "allowAll":
         yield yellow(
             of,
             f"{what} may be the dead-letter queue of any queue of this account.",
             "Messages that are no dead letters of ours could come into it.",
+            "This shuts out every queue that it does not name:",
             run=mend,
         )
-    elif missing:
+    if missing and permission != "allowAll":
         names = ", ".join(arn.rpartition(":")[2] for arn in missing)
         yield red(
             of,

@@ -1,6 +1,6 @@
 """Which rights lack: each action is tried in a form that can do nothing.
 
-    sqs:ReceiveMessage               for at most 0 messages
+    sqs:ReceiveMessage               for 11 messages, one more than SQS gives
     sqs:DeleteMessage, Change…       by a receipt that is none
     sqs:SendMessage                  as a batch of none
     dynamodb:PutItem, UpdateItem     under a condition that contradicts itself
@@ -30,6 +30,9 @@ from worker.cli.doctor.tables import TableKind
 
 NOBODY: Final = "doctor-asks-whether-it-may"  # a receipt, a key, a job's id that nobody has
 NEVER: Final = "attribute_exists(#key) AND attribute_not_exists(#key)"
+# Refused by SQS, and by what takes its place at a desk, some of which read 0 as 1. Were it
+# not, no message would be hidden from workers.
+TOO_MANY: Final = 11
 _BUSY: Final = frozenset({"RequestLimitExceeded", "SlowDown"})
 
 Try = Callable[[], Awaitable[object]]
@@ -49,7 +52,11 @@ def of_queue(sqs: Any, url: str, *, receives: bool, sends: bool) -> dict[str, Tr
     if receives:
         tries |= {
             "sqs:ReceiveMessage": partial(
-                sqs.receive_message, QueueUrl=url, MaxNumberOfMessages=0, WaitTimeSeconds=0
+                sqs.receive_message,
+                QueueUrl=url,
+                MaxNumberOfMessages=TOO_MANY,
+                WaitTimeSeconds=0,
+                VisibilityTimeout=0,
             ),
             "sqs:DeleteMessage": partial(sqs.delete_message, QueueUrl=url, ReceiptHandle=NOBODY),
             "sqs:ChangeMessageVisibility": partial(
@@ -101,7 +108,7 @@ def of_bucket(s3: Any, name: str, *, writes: bool) -> dict[str, Try]:
 
 
 async def rights(
-    of: str, tries: Mapping[str, Try], arn: str, place: Place, *, listed: bool = True
+    of: str, tries: Mapping[str, Try], arn: str, place: Place, *, causes: str, listed: bool = True
 ) -> list[Finding]:
     """What is denied of it.
 
@@ -110,6 +117,7 @@ async def rights(
         tries: The actions, and how each is tried.
         arn: What a statement must name.
         place: Who asks.
+        causes: What follows for workers that lack one.
         listed: Whether S3 would tell a key that is not there from one that is denied. Only
             those who may list a bucket are told.
     """
@@ -122,25 +130,27 @@ async def rights(
     sure = tuple(action for action in denied if action not in unsure)
     if all(leave is Leave.GIVEN for leave, _ in told):
         return [green(of, f"not denied: {', '.join(action.partition(':')[2] for action in tries)}")]
-    return [*common, *_lacking(of, sure, unsure, arn, place)]
+    return [*common, *_lacking(of, sure, causes, arn, place), *_unsure(of, unsure, place)]
 
 
 def _lacking(
-    of: str, denied: tuple[str, ...], unsure: tuple[str, ...], arn: str, place: Place
+    of: str, denied: tuple[str, ...], causes: str, arn: str, place: Place
 ) -> Iterator[Finding]:
     if denied:
         yield red(
             of,
             f"the right to {of} lacks: {', '.join(denied)} is denied.",
-            "Jobs could not be taken, kept or put away; or whoever runs this is not the worker's "
-            "role.",
+            f"{causes} Or whoever runs this is not the worker's role.",
             *granting(denied, (arn,), place),
         )
-    if unsure:
+
+
+def _unsure(of: str, actions: tuple[str, ...], place: Place) -> Iterator[Finding]:
+    if actions:
         bucket = (place.bucket_arn(of.rpartition(" ")[2]),)
         yield yellow(
             of,
-            f"whether {', '.join(unsure)} is allowed on {of} cannot be told.",
+            f"whether {', '.join(actions)} is allowed on {of} cannot be told.",
             "Without s3:ListBucket, S3 denies what is not there.",
             *granting(("s3:ListBucket",), bucket, place),
         )
@@ -172,4 +182,6 @@ def _was_refused_for_its_form(error: BaseException, code: str) -> bool:
     if not isinstance(error, ClientError) or "Throttl" in code or code in _BUSY:
         return False
     http: int = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    if http in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):  # whatever its code says
+        return False
     return HTTPStatus.BAD_REQUEST <= http < HTTPStatus.INTERNAL_SERVER_ERROR

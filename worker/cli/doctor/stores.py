@@ -10,7 +10,7 @@ from worker.cli.doctor import buckets, queues, tables
 from worker.cli.doctor.asking import Question, answered
 from worker.cli.doctor.finding import Finding, green
 from worker.cli.doctor.opening import Hands, or_code
-from worker.cli.doctor.place import name_of
+from worker.cli.doctor.place import account_of, name_of
 from worker.settings import Lane, Settings
 
 Ask = Callable[[], Awaitable[Iterable[Finding]]]
@@ -95,6 +95,14 @@ async def _queue(
         causes=queues.CAUSES[role],
         missing=queues.made(url, role, lane, needs, hands.place),
     )
+    theirs, ours = account_of(url), hands.place.account
+    if ours and theirs != ours:  # made here, it would be another queue
+        question = replace(
+            question,
+            mend=f"Its URL names the account {theirs}, and AWS takes us for one of {ours}. Correct "
+            "the URL, or let them make it there and let us in:",
+            missing="aws sts get-caller-identity",
+        )
     return await _answered(hands, question, ask)
 
 
@@ -168,7 +176,10 @@ async def _bucket(hands: Hands, name: str) -> Iterable[Finding]:
             or_code(hands.s3.get_bucket_lifecycle_configuration(Bucket=name)),
             or_code(hands.s3.get_public_access_block(Bucket=name)),
         )
-        found = [*buckets.bucket_findings(name, head, lifecycle, public, hands.place)]
+        keep_s = hands.settings.ledger.keep_s
+        found = [
+            *buckets.bucket_findings(name, head, lifecycle, public, hands.place, keep_s=keep_s)
+        ]
         return found or [green(f"bucket {name}", "it is private, and forgets what is old")]
 
     return await _answered(hands, question, ask)
@@ -178,7 +189,7 @@ async def _others(hands: Hands, name: str) -> Iterable[Finding]:
     """A bucket that jobs may name and that is not ours to judge."""
     question = replace(
         buckets.question(name, hands.place),
-        causes="A job whose payload lies there would be dead-lettered.",
+        causes=buckets.CAUSES_OF_OTHERS,
         mend="Correct or shorten the list:",
         missing="WORKER_PAYLOADS__ALLOWED_BUCKETS="
         + ",".join(one for one in hands.settings.payloads.allowed_buckets if one != name),

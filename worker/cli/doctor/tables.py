@@ -123,16 +123,19 @@ def table_findings(
             f"Use a table of one Region, and name it in {kind.setting}:",
             kind.made(f"{name.rpartition('/')[2]}-2"),
         )
-    if ttl is not None and (
-        ttl.get("AttributeName") != "ttl"
-        or ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING")
-    ):
+    on = ttl is not None and ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    if ttl is not None and not (on and ttl.get("AttributeName") == "ttl"):
+        other = ttl.get("AttributeName", "ttl") if on else "ttl"
         yield yellow(
             of,
             f"the table {name} keeps {kind.keeps} for ever: TTL on `ttl` is off.",
             "It would grow without end.",
-            run=f"aws dynamodb update-time-to-live --table-name {name} "
-            "--time-to-live-specification Enabled=true,AttributeName=ttl",
+            ""
+            if other == "ttl"
+            else f"It is on for `{other}`. Off with that first; an hour later "
+            "DynamoDB takes another, so ask again then:",
+            f"aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification "
+            f"Enabled={'true' if other == 'ttl' else 'false'},AttributeName={other}",
         )
     if kind.index is not None:
         yield from _index(of, name, table, str(kind.index["IndexName"]))

@@ -12,11 +12,12 @@ from typing import Final
 
 import orjson
 
-from worker.cli.doctor.asking import no_credentials, wrong_clock
+from worker.cli.doctor.asking import ENDPOINTS, no_credentials, wrong_clock
 from worker.cli.doctor.finding import Finding, green, red, yellow
 from worker.cli.doctor.place import Place
 from worker.core.answer import Answer
 from worker.core.fault import Fault, Kind
+from worker.core.geo import GEOGRAPHIES
 from worker.core.job import Request
 from worker.core.sightings import Sighting
 from worker.core.target import STREAM_FROM_TOKENS, Api, Target
@@ -86,7 +87,7 @@ def _listed(apis: Iterable[Api]) -> str:
 def fault_finding(target: Target, apis: Sequence[Api], end: Fault, place: Place) -> Finding:
     """What a fault of dry calls means, and how it is mended. `apis` had it."""
     where = target.region or place.region
-    of, what = _of(target), f"the target {target.name} ({target.model} in {where})"
+    of, what = _of(target), _what(target, place)
     seen = f"{_listed(apis)}: {end.code}" + (f" {end.http}" if end.http else "")
     said = f", “{end.sentence}”" if end.sentence else ""
     cause = cause_of(
@@ -102,11 +103,11 @@ def fault_finding(target: Target, apis: Sequence[Api], end: Fault, place: Place)
                 "host",
                 f"this host is in trouble of its own: {seen}{said}.",
                 "It can call no model, whatever the models do.",
-                "See its proxy, its files and sockets, and who hands out its credentials:",
-                "env | grep -i -e proxy -e AWS_",
+                "See its files and sockets, who hands out its credentials, and its proxy:",
+                ENDPOINTS,
             )
         case CauseName.ACCESS_DENIED if "not authorized to perform" in end.message:
-            return _no_right(of, what, target, apis, place)
+            return _no_right(target, apis, end.message, place)
         case CauseName.ACCESS_DENIED:
             return red(
                 of,
@@ -156,10 +157,25 @@ def fault_finding(target: Target, apis: Sequence[Api], end: Fault, place: Place)
             )
 
 
-def _no_right(of: str, what: str, target: Target, apis: Sequence[Api], place: Place) -> Finding:
-    """IAM's own refusal."""
+def _no_right(target: Target, apis: Sequence[Api], said: str, place: Place) -> Finding:
+    """IAM's own refusal, of which `said` is its text."""
+    of, what = _of(target), _what(target, place)
     actions = ", ".join(_ACTIONS[api] for api in apis)
+    says, causes = (
+        f"{what} may not be called: {actions} is denied.",
+        "Every call is refused; jobs go to the next target, or wait.",
+    )
+    if "explicit deny" in said:
+        return red(
+            of,
+            says,
+            causes,
+            "A policy denies it outright (the role's own, a boundary, the organisation's or the "
+            "endpoint's), and no grant helps against that. See what it spares.",
+        )
     where = target.region or place.region
+    # Which models these are is not in its name, and IAM asks for them too.
+    behind = ", and on the models behind it" if ":application-inference" in target.model else ""
     document = orjson.dumps(
         {
             "Version": "2012-10-17",
@@ -174,9 +190,9 @@ def _no_right(of: str, what: str, target: Target, apis: Sequence[Api], place: Pl
     ).decode()
     return red(
         of,
-        f"{what} may not be called: {actions} is denied.",
-        "Every call is refused; jobs go to the next target, or wait.",
-        f"Grant {actions}:",
+        says,
+        causes,
+        f"Grant {actions}{behind}:",
         place.grant(document, f"inference-worker-bedrock-{target.name}") or document,
     )
 
@@ -184,21 +200,21 @@ def _no_right(of: str, what: str, target: Target, apis: Sequence[Api], place: Pl
 def resources_of(model: str, region: str, place: Place) -> list[str]:
     """What a statement must name: a profile, and the model behind it in every Region.
 
-    >>> resources_of("amazon.nova-lite-v1:0", "eu-west-1", Place(region="eu-west-1"))
-    ['arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0']
+    Behind a profile of one's own (`application-inference-profile`) it is not known.
+
+    >>> resources_of("zai.glm-4.7", "eu-west-1", Place(region="eu-west-1"))
+    ['arn:aws:bedrock:eu-west-1::foundation-model/zai.glm-4.7']
     """
     here = replace(place, region=region)
-    if model.startswith("arn:"):
+    name = model.rpartition(":inference-profile/")[2]
+    if name.startswith("arn:"):
         return [model]
-    prefix, _, rest = model.partition(".")
     model_arn = here.arn("bedrock", "").rsplit(":", 3)[0]
-    if "." not in rest:  # no prefix of an inference profile before the provider's name
-        return [f"{model_arn}:{region}::foundation-model/{model}"]
-    assert prefix, "a model id does not begin with a dot"
-    return [
-        here.arn("bedrock", f"inference-profile/{model}"),
-        f"{model_arn}:*::foundation-model/{rest}",
-    ]
+    prefix, _, rest = name.partition(".")
+    if prefix not in GEOGRAPHIES:
+        return [f"{model_arn}:{region}::foundation-model/{name}"]
+    profile = model if name != model else here.arn("bedrock", f"inference-profile/{name}")
+    return [profile, f"{model_arn}:*::foundation-model/{rest}"]
 
 
 def _unusable(of: str, what: str, target: Target, seen: str, where: str) -> Finding:
@@ -230,3 +246,7 @@ def _setting(target: Target, name: str) -> str:
 
 def _of(target: Target) -> str:
     return f"target {target.name}"
+
+
+def _what(target: Target, place: Place) -> str:
+    return f"the target {target.name} ({target.model} in {target.region or place.region})"
