@@ -36,19 +36,21 @@ def ui(config: Path | None, *, port: int, look_only: bool) -> int:
     except SettingsError as error:
         return _wrong(str(error))
     try:
-        with socket.create_server((HOST, port)) as listening:
-            run(_serve(ours, listening, look_only=look_only))
-    except KeyboardInterrupt:
-        return left(0)  # how it is ended
-    except ModuleNotFoundError as error:
-        return _wrong(MISSING.format(name=error.name))
+        listening = socket.create_server((HOST, port))
     except OSError as error:
         return _wrong(
             f"port {port} cannot be used: {error.strerror or error}. Leave --port out to take any."
         )
+    try:
+        with listening:
+            run(_serve(ours, listening, look_only=look_only))
+    except KeyboardInterrupt:
+        return left(0)  # how it is ended
+    except ModuleNotFoundError as error:
+        return left(_wrong(MISSING.format(name=error.name)))
     except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
-        return _wrong(str(unasked(error)))
-    return 0
+        return left(_wrong(str(unasked(error))))
+    return left(0)
 
 
 async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> None:
