@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from worker.aws.dead_letters import index_command
-from worker.cli.breaker_text import ago, columns, plain, span, utc
 from worker.core.dead import Letter, Note
 from worker.ops.dead_desk import Groups, Listing, Shown
 from worker.ops.dead_discard import Discarded
 from worker.ops.dead_edit import Edited
 from worker.ops.dead_import import Imported
-from worker.ops.dead_redrive import Redriven
+from worker.ops.dead_pace import Redriven
 from worker.ops.dead_sweep import LEASE_S
 from worker.ports import Unavailable
+from worker.words.breaker import ago, columns, plain, span, utc
 
 COMMAND: Final = "inference-worker dead"
 NOTHING: Final = "no dead letters fit"

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from worker.cli.breaker_text import ago, columns, plain, scene, span
 from worker.core.verdict import State
 from worker.ops.breakers import Scene, Standing
 from worker.ops.causes import Cause, CauseName
@@ -16,6 +15,7 @@ from worker.ops.status import Status, Trouble
 from worker.ops.waiting import Waiting
 from worker.ops.ways import Way
 from worker.ports import Depth
+from worker.words.breaker import ago, columns, plain, scene, span
 
 ROLES: Final = ("jobs", "parked", "dead")
 
