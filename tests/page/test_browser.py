@@ -238,7 +238,8 @@ def test_a_tab_that_nobody_sees_asks_for_nothing_until_it_is_seen(visit: Visits)
     before = len(visitor.asked)
 
     page.clock.run_for(20_000)
-    unseen = visitor.asked[before:]
+    # A browser may fetch the tab's icon late; no file is asked for again and again.
+    unseen = [url for url in visitor.asked[before:] if "/static/" not in url]
     page.evaluate(hide % "false")
     with page.expect_request("**/queues"):
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
