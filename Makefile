@@ -6,13 +6,14 @@ STAMP  := $(VENV)/.installed
 # Tests in virtual time know no load, so they share the cores; what meets a real clock runs alone.
 VIRTUAL := tests/model tests/ops tests/runtime tests/sim
 PEERS  := $(VENV)/.peers-installed
+CDK    := $(VENV)/.cdk-installed
 
-.PHONY: demo test check bench clean lock
+.PHONY: demo test check bench template clean lock
 
 demo: $(STAMP)           ## the main job on the embedded stack, with a kill and a drain in mid-run
 	$(BIN)/inference-worker demo
 
-test: $(STAMP)           ## every test; needs neither Docker nor an account
+test: $(STAMP) $(CDK)    ## every test; needs neither Docker nor an account
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report
@@ -27,6 +28,9 @@ check: $(STAMP)          ## lint and types
 bench: $(PEERS)          ## one JSON line per result
 	$(BIN)/python -m bench
 
+template: $(CDK)         ## deploy/template.json and its isolated twin, of the CDK code
+	$(BIN)/python deploy/app.py --out deploy
+
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
@@ -40,6 +44,10 @@ $(PEERS): $(STAMP) requirements/bench.txt
 	$(BIN)/pip install --quiet --require-hashes -r requirements/bench.txt
 	touch $(PEERS)
 
+$(CDK): $(STAMP) requirements/deploy.txt
+	$(BIN)/pip install --quiet --require-hashes -r requirements/deploy.txt
+	touch $(CDK)
+
 UV := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
       --no-emit-index-url --no-emit-find-links --no-header
 lock:                    ## needs uv; the image runs the versions that the tests ran
@@ -47,3 +55,4 @@ lock:                    ## needs uv; the image runs the versions that the tests
 	$(UV) pyproject.toml --extra uvloop -c requirements/dev.txt -o requirements/run.txt
 	$(UV) pyproject.toml requirements/aioboto3.in --extra aioboto3 -o requirements/aioboto3.txt
 	$(UV) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
+	$(UV) requirements/deploy.in -c requirements/dev.txt -o requirements/deploy.txt

@@ -7,8 +7,6 @@ by what is kept, so a service that a later botocore adds goes too.
     python deploy/prune_botocore.py [the `botocore/data` folder]
 """
 
-# ruff: noqa: INP001 - a script that the image's build copies by itself
-
 import argparse
 import shutil
 from pathlib import Path

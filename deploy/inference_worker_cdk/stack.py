@@ -1,0 +1,86 @@
+"""The stack of template.json: an `InferenceWorker` in a network of its own.
+
+What differs between accounts is a parameter, so the synthesized template is the same
+everywhere: it needs no bootstrap, carries no assets and names no account.
+"""
+
+from typing import Any
+
+from aws_cdk import (
+    Aws,
+    BootstraplessSynthesizer,
+    CfnCondition,
+    CfnOutput,
+    CfnParameter,
+    Fn,
+    Stack,
+    Token,
+)
+from constructs import Construct
+
+from inference_worker_cdk.network import Network, network
+from inference_worker_cdk.worker import InferenceWorker
+
+_ARN = "arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:"
+
+
+class InferenceWorkerStack(Stack):
+    """Queues, tables, bucket, network and workers. Its name is the fleet's name."""
+
+    def __init__(self, scope: Construct, id_: str, *, preset: Network = Network.NAT) -> None:
+        super().__init__(
+            scope,
+            id_,
+            description="inference-worker: jobs from SQS, answers of Bedrock, each stored once",
+            synthesizer=BootstraplessSynthesizer(),
+        )
+        image = self._parameter(
+            "Image", "URI of the worker's image in ECR of this account and Region, for arm64."
+        )
+        model = self._parameter("ModelId", "What is called: a model id or an inference profile's.")
+        models = self._parameter(
+            "ModelArns",
+            "Foundation models that may be called: of a profile, one for each Region it leads to.",
+            type="CommaDelimitedList",
+            allowed_pattern=f"{_ARN}(foundation|custom|imported|provisioned)-model/.+",
+        )
+        profiles = self._parameter(
+            "ProfileArns",
+            "Inference profiles that may be called, and then the models through them alone. "
+            "Empty where the models are called themselves.",
+            type="CommaDelimitedList",
+            default="",
+            allowed_pattern=f"({_ARN}(application-)?inference-profile/.+)?",
+        )
+        direct = CfnCondition(
+            self,
+            "CallsModelsThemselves",
+            expression=Fn.condition_equals(Fn.join("", profiles.value_as_list), ""),
+        )
+        called = Fn.condition_if(direct.logical_id, models.value_as_list, profiles.value_as_list)
+        tasks = self._parameter(
+            "Tasks", "How many workers run.", type="Number", default=2, min_value=0
+        )
+        self.worker = InferenceWorker(
+            self,
+            "Worker",
+            service=Aws.STACK_NAME,
+            image=image.value_as_string,
+            model_id=model.value_as_string,
+            model_arns=models.value_as_list,
+            profile_arns=Token.as_list(called),
+            vpc=network(self, preset),
+            tasks=tasks.value_as_number,
+        )
+        for name, value, what in (
+            ("JobsQueueUrl", self.worker.queues.jobs.queue_url, "Where producers send jobs"),
+            ("LedgerTable", self.worker.tables.ledger.table_name, "Where answers are read"),
+            ("PayloadsBucketName", self.worker.bucket.bucket_name, "Large requests and answers"),
+            ("ClusterName", self.worker.cluster.cluster_name, "Where the workers run"),
+            ("ServiceName", self.worker.tasks.service_name, "The workers' service"),
+            ("LogGroupName", self.worker.log_group.log_group_name, "Where they log"),
+        ):
+            CfnOutput(self, name, value=value, description=what)
+
+    def _parameter(self, name: str, description: str, **more: Any) -> Any:
+        return CfnParameter(self, name, description=description, **({"type": "String"} | more))
