@@ -1,0 +1,83 @@
+"""The gates that a template goes through, each as a function: what it finds, as texts.
+
+`lint` is cfn-lint, `validate` is AWS's own validator with our rules of deploy/rules. Only what
+is informational is passed over. `nag` is cdk-nag, which looks at the app and not at a template.
+"""
+
+import atexit
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.conftest import need_tools
+from tests.deploy.template import DEPLOY, Template
+
+RULES = DEPLOY / "rules" / "house.guard"
+NAG = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import app
+app.use_node_of_wheel()
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+from inference_worker_cdk import InferenceWorkerStack, Network
+checked = App(analytics_reporting=False, tree_metadata=False, outdir=sys.argv[2])
+Validations.of(checked).add_plugins(AwsSolutionsChecks())
+for preset in Network:
+    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset)
+checked.synth()
+"""
+
+
+def lint(template: Template) -> list[str]:
+    need_tools()
+    from cfnlint.api import lint as linted  # noqa: PLC0415  (a second, for the few that need it)
+
+    return [f"{one.rule.id} {one.message}" for one in linted(json.dumps(template))]
+
+
+@cache
+def _engine() -> Any:
+    from cloudformation_validate import (  # noqa: PLC0415
+        CompositeEngine,
+        CompositeEngineConfig,
+        file_to_external_rule_source,
+    )
+
+    rules = [file_to_external_rule_source(str(RULES))]
+    atexit.register(_engine.cache_clear)  # while the library that must free it is still there
+    return CompositeEngine(CompositeEngineConfig(guard_rules=rules))
+
+
+def validate(template: Template) -> list[str]:
+    need_tools()
+    report = _engine().validate_template(json.dumps(template).encode())
+    return [
+        f"{one.rule_id} {one.message}"
+        for one in report.diagnostics
+        if one.severity.name not in ("INFO", "DEBUG")
+    ]
+
+
+def nag(out: Path) -> set[tuple[str, str]]:
+    """What cdk-nag finds in both presets: a rule, and the construct that breaks it."""
+    need_tools()
+    ran = subprocess.run(  # noqa: S603  (our own program)
+        [sys.executable, "-c", NAG, str(DEPLOY), str(out)],
+        capture_output=True,
+        text=True,
+        check=False,  # it fails, for it knows nothing of our exceptions
+        timeout=300,
+    )
+    report = out / "validation-report.json"
+    assert report.exists(), ran.stderr
+    plugins = json.loads(report.read_text(encoding="utf-8"))["pluginReports"]
+    return {
+        (one["ruleName"], where["constructPath"].partition("/")[2].removesuffix("/Resource"))
+        for plugin in plugins
+        for one in plugin["violations"]
+        for where in one["violatingConstructs"]
+    }
