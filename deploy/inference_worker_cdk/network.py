@@ -10,11 +10,12 @@ Bedrock's runtime has no endpoint that leads to another Region.
 from enum import StrEnum
 from typing import Any
 
+from aws_cdk import Aws, Tags
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 _CIDR = "10.83.0.0/20"
-_SERVICES = ("SQS", "CLOUDWATCH_LOGS", "BEDROCK_RUNTIME", "ECR", "ECR_DOCKER", "STS")
+_SERVICES = ("SQS", "CLOUDWATCH_LOGS", "BEDROCK_RUNTIME", "ECR", "ECR_DOCKER")
 
 
 class Network(StrEnum):
@@ -47,6 +48,8 @@ def network(scope: Construct, preset: Network) -> Any:
         subnet_configuration=subnets,
         restrict_default_security_group=False,  # it would need a function, and so an asset
     )
+    # The CDK would name each part after the stack that was synthesized, not after this one.
+    Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=300)
     for name in ("S3", "DYNAMODB"):
         vpc.add_gateway_endpoint(
             name.title(), service=getattr(ec2.GatewayVpcEndpointAwsService, name)

@@ -61,6 +61,7 @@ class InferenceWorkerStack(Stack):
         tasks = self._parameter(
             "Tasks", "How many workers run.", type="Number", default=2, min_value=0
         )
+        vpc = network(self, preset)
         self.worker = InferenceWorker(
             self,
             "Worker",
@@ -69,18 +70,35 @@ class InferenceWorkerStack(Stack):
             model_id=model.value_as_string,
             model_arns=models.value_as_list,
             profile_arns=Token.as_list(called),
-            vpc=network(self, preset),
+            vpc=vpc,
             tasks=tasks.value_as_number,
         )
+        self._name_what_is_kept()
         for name, value, what in (
             ("JobsQueueUrl", self.worker.queues.jobs.queue_url, "Where producers send jobs"),
             ("LedgerTable", self.worker.tables.ledger.table_name, "Where answers are read"),
             ("PayloadsBucketName", self.worker.bucket.bucket_name, "Large requests and answers"),
             ("ClusterName", self.worker.cluster.cluster_name, "Where the workers run"),
-            ("ServiceName", self.worker.tasks.service_name, "The workers' service"),
+            ("ServiceName", self.worker.fleet.service_name, "The workers' service"),
+            ("SubnetId", vpc.select_subnets().subnet_ids[0], "One of theirs"),
+            ("SecurityGroupId", self.worker.door.security_group_id, "Theirs"),
             ("LogGroupName", self.worker.log_group.log_group_name, "Where they log"),
         ):
             CfnOutput(self, name, value=value, description=what)
+
+    def _name_what_is_kept(self) -> None:
+        """Give what holds jobs an id that no change of this code moves: it would be replaced."""
+        queues, tables = self.worker.queues, self.worker.tables
+        for name, one in {
+            "JobsQueue": queues.jobs,
+            "ParkedQueue": queues.parked,
+            "DeadQueue": queues.dead,
+            "LedgerTable": tables.ledger,
+            "BreakersTable": tables.breakers,
+            "CacheTable": tables.cache,
+            "PayloadsBucket": self.worker.bucket,
+        }.items():
+            one.node.default_child.override_logical_id(name)
 
     def _parameter(self, name: str, description: str, **more: Any) -> Any:
         return CfnParameter(self, name, description=description, **({"type": "String"} | more))

@@ -68,7 +68,7 @@ def queues(scope: Construct, service: str, *, lease_s: int) -> Queues:
     """
 
     def queue(role: str, **more: Any) -> Any:
-        made = sqs.Queue(
+        return sqs.Queue(
             scope,
             role.capitalize(),
             queue_name=f"{service}-{role}",
@@ -79,8 +79,6 @@ def queues(scope: Construct, service: str, *, lease_s: int) -> Queues:
             removal_policy=RemovalPolicy.RETAIN,
             **more,
         )
-        made.node.default_child.override_logical_id(f"{role.capitalize()}Queue")
-        return made
 
     where = f"arn:{Aws.PARTITION}:sqs:{Aws.REGION}:{Aws.ACCOUNT_ID}:{service}"
     dead = queue("dead", retention_period=DEAD_KEPT)
@@ -101,7 +99,7 @@ def tables(scope: Construct, service: str) -> Tables:
     """`<service>-jobs` (the ledger), `-breakers` and `-cache`: on demand, with a TTL."""
 
     def table(name: str, what: str, *keys: str, precious: bool) -> Any:
-        made = dynamodb.Table(
+        return dynamodb.Table(
             scope,
             what,
             table_name=f"{service}-{name}",
@@ -115,8 +113,6 @@ def tables(scope: Construct, service: str) -> Tables:
             ),
             removal_policy=RemovalPolicy.RETAIN if precious else RemovalPolicy.DESTROY,
         )
-        made.node.default_child.override_logical_id(f"{what}Table")
-        return made
 
     ledger = table("jobs", "Ledger", "job", precious=True)
     ledger.add_global_secondary_index(
@@ -135,7 +131,7 @@ def tables(scope: Construct, service: str) -> Tables:
 
 def bucket(scope: Construct) -> Any:
     """For requests and answers that are too large for a message: private, and forgetting."""
-    made = s3.Bucket(
+    return s3.Bucket(
         scope,
         "Payloads",
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -151,8 +147,6 @@ def bucket(scope: Construct) -> Any:
         ],
         removal_policy=RemovalPolicy.RETAIN,
     )
-    made.node.default_child.override_logical_id("PayloadsBucket")
-    return made
 
 
 def _text(name: str) -> Any:

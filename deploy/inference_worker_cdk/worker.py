@@ -44,8 +44,8 @@ class InferenceWorker(Construct):
         memory_mib: Of a task. Twice `bytes_max`, and 128.
         settings: Further variables of docs/settings.md. They win over ours.
 
-    The parts are there for more: `queues`, `tables`, `bucket`, `cluster`, `tasks`, `task_role`
-    and `log_group`.
+    The parts are there for more: `queues`, `tables`, `bucket`, `cluster`, `fleet` (the service),
+    `door` (its security group), `task_role` and `log_group`.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class InferenceWorker(Construct):
             self.task_role.add_to_policy(statement)
         definition = self._definition(service, cpu, memory_mib)
         self._container(definition, image, self._ours(service, model_id) | {**settings})
-        self.tasks = self._service(definition, vpc, tasks)
+        self.door = self._door(vpc)
+        self.fleet = self._service(definition, tasks)
 
     def grant_submit(self, grantee: Any) -> None:
         """Let a producer send jobs and read their answers: `worker.client`."""
@@ -183,11 +184,14 @@ class InferenceWorker(Construct):
             user=NOBODY,
         )
 
-    def _service(self, definition: Any, vpc: Any, tasks: int) -> Any:
+    def _door(self, vpc: Any) -> Any:
         door = ec2.SecurityGroup(
             self, "Door", vpc=vpc, description="No way in; HTTPS out.", allow_all_outbound=False
         )
         door.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "The services of AWS")
+        return door
+
+    def _service(self, definition: Any, tasks: int) -> Any:
         return ecs.FargateService(
             self,
             "Service",
@@ -195,7 +199,7 @@ class InferenceWorker(Construct):
             task_definition=definition,
             desired_count=tasks,
             platform_version=ecs.FargatePlatformVersion.VERSION1_4,
-            security_groups=[door],
+            security_groups=[self.door],
             assign_public_ip=False,
             min_healthy_percent=100,
             max_healthy_percent=200,

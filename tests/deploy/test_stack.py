@@ -43,15 +43,16 @@ def test_the_committed_template_is_what_the_code_makes(name: str, synthesized: P
 
 
 def test_a_template_needs_no_bootstrap_and_no_assets(template: Template) -> None:
-    found = set(strings(template))
+    strange = re.compile(r"[Bb]ootstrap|cdk-|CDKMetadata|inference-(nat|isolated)|\d{12}")
 
-    assert not {one for one in found if re.search(r"[Bb]ootstrap|cdk-|CDKMetadata|\d{12}", one)}
+    assert not [one for one in strings(template) if strange.search(one)]
     assert "Rules" not in template
     assert set(template["Parameters"]) == {"Image", "ModelId", "ModelArns", "ProfileArns", "Tasks"}
 
 
-def test_a_template_can_be_sent_in_one_request(template: Template) -> None:
-    assert len(json.dumps(template, separators=(",", ":"))) < 51_200
+@pytest.mark.parametrize("name", FILES)
+def test_a_template_can_be_sent_in_one_request(name: str) -> None:
+    assert (DEPLOY / name).stat().st_size < 51_200  # beyond it has to lie in a bucket
 
 
 # --- queues, tables, bucket ----------------------------------------------------------
@@ -316,7 +317,6 @@ def test_the_isolated_network_has_no_way_out_and_all_that_workers_ask(
     assert ends(alone) == {"s3", "dynamodb", "sqs", "logs", "bedrock-runtime"} | {
         "ecr.api",
         "ecr.dkr",
-        "sts",
     }
     for kind in ("AWS::EC2::NatGateway", "AWS::EC2::InternetGateway", "AWS::EC2::Route"):
         assert not of_type(alone, kind)

@@ -34,6 +34,9 @@ def parsed(command: str) -> tuple[str, str, dict[str, Any]]:
             assert len(values) == 1, command
         elif option == "query":
             _path(operation.output_shape, values[0])
+        elif (no := members.get(option.removeprefix("no-"))) and option not in members:
+            assert shape.members[no].type_name == "boolean", command
+            given[no] = False
         else:
             assert option in members, f"{name} has no --{option}"
             member = members[option]
