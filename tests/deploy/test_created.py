@@ -10,6 +10,8 @@ import asyncio
 import copy
 import json
 import os
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +28,7 @@ from tests.cli.doctor.room import LIMITS
 from tests.deploy.template import FILES, Template, container, of_type, plain, read
 from worker.cli.doctor.exam import Report, examine
 from worker.cli.doctor.finding import Level
+from worker.client import Client
 from worker.local.stack import LocalStack
 from worker.settings import load
 
@@ -164,6 +167,36 @@ def test_doctor_is_content_with_what_a_template_creates(name: str) -> None:
         assert queues | tables | {f"bucket {made['PayloadsBucket']}"} < {
             one.of for one in then.findings
         }
+
+    in_account(story)
+
+
+def test_a_worker_with_the_settings_of_its_task_answers_a_job() -> None:
+    async def story(here: Account) -> None:
+        template = known(read("template.json"))
+        environment = here.environment(template, await here.create(template))
+        del environment["WORKER_HEALTH__PORT"]  # here it might be somebody else's
+        environment["WORKER_QUEUE__WAIT_S"] = "1"  # a stop lets the last receive come home
+        url, table = environment["WORKER_QUEUE__URL"], environment["WORKER_LEDGER__TABLE"]
+
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "worker",
+            "run",
+            env=environment,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with Client.open(url, table) as client:
+                job = await client.submit("Why is the sky blue?")
+                result = await client.wait(job, timeout_s=60)
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            code = await worker.wait()
+
+        assert result.status == "ok"
+        assert code == 0
 
     in_account(story)
 
