@@ -22,6 +22,8 @@ REQUEST = (
         (f"a {CANARY} {CANARY} b", "a <> b"),
         (f"{CANARY}-name is no tool", "<> is no tool"),
         ("- - - -", "- - - -"),
+        (f"--{CANARY}--{CANARY}--", f"--{CANARY}--{CANARY}--"),
+        (f"be kind to user {CANARY[:10]}", f"be kind to user {CANARY[:10]}"),
         ("", ""),
     ],
 )
@@ -42,3 +44,18 @@ def test_what_comes_behind_many_words_is_looked_at_by_nobody_and_dropped() -> No
 
     assert CANARY not in without_echo(long, REQUEST)
     assert without_echo("no echo at all", REQUEST) == "no echo at all"
+
+
+def test_words_that_stand_in_two_strings_are_no_run() -> None:
+    message = "Rejected because one two three four"
+
+    assert without_echo(message, ["one two", "three four"]) == message
+    assert without_echo(message, ["one two three four"]) == "Rejected because <>"
+
+
+def test_a_word_of_punctuation_holds_nobody_up() -> None:
+    """Were it looked at again from each of its characters, this would take minutes."""
+    dashes = "-" * 200_000
+
+    assert without_echo(f"Unexpected {dashes}x{CANARY}{dashes}x", ["x"]).startswith("Unexpected -")
+    assert without_echo(f"Unexpected {dashes}{CANARY}{dashes}", REQUEST) == "Unexpected <>"
