@@ -1,6 +1,7 @@
 """The house has floors, and imports go down only (docs/decisions, "floors").
 
-    cli > wiring > client ops sim local > runtime aws degraded traces > ports settings > core
+    cli > wiring page words > client ops sim local > runtime aws degraded traces > ports settings >
+    core
 
 A module's floor is that of its room: `worker/<room>/…`, `worker/<room>.py` or
 `worker/<room>_….py`. What a wall forbids is in the tables below; moving a wall
@@ -29,7 +30,9 @@ FLOORS: Final[dict[str, int]] = {
     "ops": 3,
     "sim": 3,
     "local": 3,
+    "page": 4,
     "wiring": 4,
+    "words": 4,
     "cli": 5,
 }
 
@@ -54,6 +57,7 @@ THIRD_PARTY: Final[dict[str, frozenset[str]]] = {
     "settings": frozenset(
         {"jsonschema_rs", "orjson", "pydantic", "pydantic_core", "pydantic_settings"}
     ),
+    "page": frozenset({"jinja2", "markupsafe", "orjson", "starlette"}),
     "runtime": frozenset({"orjson", "structlog"}),
     "sim": frozenset({"orjson"}),
     "traces": frozenset({"opentelemetry"}),
@@ -69,6 +73,7 @@ THIRD_PARTY: Final[dict[str, frozenset[str]]] = {
             "yarl",
         }
     ),
+    "words": frozenset(),
 }
 
 # What the core does without: it is told the time, owns no dice, never waits and never logs.
@@ -231,6 +236,9 @@ def built(at: Path, **modules: str) -> Path:
         ("local__front", "import starlette", "local does without starlette"),
         ("client__send", "from worker.cli.jobs import x", "cli is above client"),
         ("wiring", "from worker.cli import app", "cli is above wiring"),
+        ("page__now", "from worker.cli import app", "cli is above page"),
+        ("page__now", "from worker.settings import Loaded", "Only wiring and cli"),
+        ("page__now", "import aiobotocore", "page does without aiobotocore"),
         ("start", "from worker.ports import x", "ports is above core"),
         ("wiring", "from worker.attic import x", "belongs to no floor"),
     ],

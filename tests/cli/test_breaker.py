@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from worker.cli import breaker_text as text
 from worker.cli.app import app
 from worker.core.policy import EVERY, PolicyChange
 from worker.core.verdict import Mode, Override, State, Verdict
@@ -22,6 +21,7 @@ from worker.ops.overrides import Told
 from worker.ops.policies import Amended
 from worker.ports import Board
 from worker.sim.memory import MemoryBreakers
+from worker.words import breaker as text
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
 WHY = ["--reason", "incident 42", "--author", "alice"]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from worker.cli import status_text
 from worker.cli.app import app
 from worker.core.metrics import CATALOGUE
 from worker.ops.causes import Cause, CauseName
+from worker.words import status as status_text
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

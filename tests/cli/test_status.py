@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.test_breaker import variables as variables  # noqa: PLC0414  (a fixture)
-from worker.cli import status_text as text
 from worker.cli.app import app
 from worker.core.verdict import Mode, State
 from worker.ops.breakers import Standing
@@ -23,6 +22,7 @@ from worker.ops.status import Status, Trouble, Unread
 from worker.ops.waiting import Waiting
 from worker.ops.ways import Way
 from worker.ports import Depth
+from worker.words import status as text
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"
 AT = 1_795_600_000.0

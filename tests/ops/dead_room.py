@@ -53,7 +53,10 @@ class StaleIndex:
 
 
 class DeadRoom:
-    """Queues, a ledger with its index, circuits; `desk` is the operator's, `wire` its line."""
+    """Queues, a ledger with its index, circuits; `desk` is the operator's, `wire` its line.
+
+    With `silence` every call goes wrong that no mishap waits for.
+    """
 
     def __init__(self, *, shared: bool = True) -> None:
         self.jobs, self.dead = MemoryQueue(name="jobs"), MemoryQueue(name="dead")
@@ -62,6 +65,7 @@ class DeadRoom:
         self.breakers = MemoryBreakers()
         self.payloads = MemoryPayloads()
         self.mishaps: dict[tuple[str, str], list[Mishap | None]] = {}
+        self.silence: Mishap | None = None
         self.calls: list[str] = []
         self.routes = {
             name: Route(name=name, targets=(Target(name=target, model="m"),))
@@ -101,7 +105,7 @@ class DeadRoom:
     def _plan(self, call: Call) -> Mishap | None:
         self.calls.append(f"{call.port}:{call.operation}")
         waiting = self.mishaps.get((call.port, call.operation))
-        return waiting.pop(0) if waiting else None
+        return waiting.pop(0) if waiting else self.silence
 
     async def shut(self, target: str) -> None:
         """Hold the circuit of a target open."""

@@ -19,7 +19,8 @@ from worker.ops.dead_bodies import dead_record
 from worker.ops.dead_discard import discard
 from worker.ops.dead_edit import edit
 from worker.ops.dead_import import adopt
-from worker.ops.dead_redrive import Pace, redrive
+from worker.ops.dead_pace import Pace
+from worker.ops.dead_redrive import redrive
 from worker.ports import Delivery, Fate
 from worker.sim.clock import wall_clock
 from worker.sim.memory import Mishap

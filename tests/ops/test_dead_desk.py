@@ -16,7 +16,8 @@ from worker.core.ledger import Claim, Record, State
 from worker.core.strict_json import Malformed
 from worker.ops import dead_bodies, dead_desk, dead_discard, dead_edit, dead_import
 from worker.ops.dead_desk import DeadLane
-from worker.ops.dead_redrive import Pace, redrive
+from worker.ops.dead_pace import Pace
+from worker.ops.dead_redrive import redrive
 from worker.ops.desk import Misused
 from worker.sim.clock import wall_clock
 from worker.sim.memory import MemoryQueue, Mishap

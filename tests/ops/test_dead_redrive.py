@@ -12,7 +12,8 @@ from tests.ops.room import run
 from worker.core.dead import Pick
 from worker.core.ledger import State
 from worker.ops.dead_desk import DeadLane
-from worker.ops.dead_redrive import Pace, Redriven, redrive
+from worker.ops.dead_pace import Helm, Pace, Redriven
+from worker.ops.dead_redrive import redrive
 from worker.ops.desk import Misused
 from worker.ports import Unavailable
 from worker.sim.memory import MemoryQueue, Mishap
@@ -504,5 +505,48 @@ def test_a_job_that_died_again_since_it_was_listed_is_left_for_another_look() ->
         assert (told.sent, told.kept) == (0, {"redriven by somebody else meanwhile": 1})
         assert room.ledger.records["job"].generation == 1
         assert await room.listed() == ["job"]
+
+    run(main())
+
+
+def test_whoever_is_at_the_helm_sees_how_many_were_sent_and_stops_it() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        for n in range(30):
+            await room.die(f"job-{n:02}")
+        helm = Helm()
+        going = asyncio.create_task(redriven(room, pace=Pace(rate=1.0), helm=helm))
+        while helm.sent < 3:
+            await asyncio.sleep(1)
+        helm.stop = "alice stopped it"
+        sent = helm.sent
+
+        told = await going
+
+        assert (told.sent, told.stopped, told.missing_count) == (sent, "alice stopped it", 0)
+        assert len(room.left()) == 30 - sent
+        assert room.dead.depth().in_flight == 0, "what was held is visible again"
+        assert room.said()[-1][2].endswith(f"{sent} of 30 sent, stopped: alice stopped it")
+
+    run(main())
+
+
+def test_a_stop_is_heeded_while_a_slow_turn_or_an_answer_is_awaited() -> None:
+    async def main() -> None:
+        for pace in (Pace(rate=0.1), Pace(rate=500.0, stages=(1, 10))):
+            room = DeadRoom()
+            for n in range(5):
+                await room.die(f"job-{n}")
+            helm = Helm()
+            loop = asyncio.get_running_loop()
+            going = asyncio.create_task(redriven(room, pace=pace, helm=helm))
+            while not helm.sent:
+                await asyncio.sleep(0.1)
+            helm.stop, asked_at = "enough", loop.time()
+
+            told = await going
+
+            assert (told.sent, told.stopped) == (1, "enough")
+            assert loop.time() - asked_at < 3.0
 
     run(main())

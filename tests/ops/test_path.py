@@ -9,18 +9,19 @@ import orjson
 import pytest
 
 from tests.ops.dead_room import WHO, DeadRoom
-from worker.cli.why_text import path as text
 from worker.core.dead import Pick
 from worker.core.fault import Kind
 from worker.core.ledger import Attempt, Record, State
 from worker.core.trail import TRAIL_MAX, Bar, Leg
 from worker.core.verdict import Mode, Transition
 from worker.core.verdict import State as Circuit
-from worker.ops.dead_redrive import Pace, redrive
+from worker.ops.dead_pace import Pace
+from worker.ops.dead_redrive import redrive
 from worker.ops.desk import Misused
 from worker.ops.path import Path, What, path
 from worker.sim.clock import in_virtual_time, wall_clock
 from worker.sim.memory import Mishap
+from worker.words.why import path as text
 
 DOWN = Attempt(
     number=1, target="near", kind=Kind.UNAVAILABLE, code="503", http=503, fence=1, at=10.5

@@ -395,6 +395,29 @@ def breaker_policy(
 
 
 @app.command()
+def workers(*, config: Config = None, as_json: Json = False) -> None:
+    """Say what each worker of the jury sees; exit 1 unless all see it as the fleet does."""
+    from worker.cli.workers import show as body
+
+    raise typer.Exit(body(config, as_json=as_json))
+
+
+@app.command()
+def ui(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 for any.")] = 0,
+    look_only: Annotated[
+        bool, typer.Option("--look-only", help="No token, and nothing can be changed.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Serve the page on 127.0.0.1 until Ctrl-C: what the commands tell and do, in a browser."""
+    from worker.cli.ui import ui as body
+
+    raise typer.Exit(body(config, port=port, look_only=look_only))
+
+
+@app.command()
 def demo() -> None:
     """The main job on the embedded stack, with a kill and a drain in mid-run."""
     from worker.cli.demo import demo as body

@@ -7,7 +7,6 @@ faster; 2 used wrongly, or the store could not be asked.
 
 import asyncio
 import getpass
-import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +19,6 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
 from worker.aws.breakers import DynamoBreakers
-from worker.cli import breaker_text as text
 from worker.cli.check import loaded
 from worker.core.policy import EVERY, BreakerPolicy
 from worker.core.verdict import Mode
@@ -29,11 +27,11 @@ from worker.ops.desk import Desk, InDoubt, Misused
 from worker.ports import Unavailable
 from worker.runtime.gates import Gates
 from worker.settings import Loaded, Settings, SettingsError
+from worker.words import breaker as text
+from worker.words.given import seconds_of
 
 LOOK_MAX_S: Final = 60.0
 ROWS_MAX: Final = 100
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 # A person waits longer than a worker does. To repeat a write does no harm: the second
 # one is refused, and the refusal brings our own.
 _CONFIG: Final = AioConfig(
@@ -51,7 +49,7 @@ def show(
         print(_json(scene) if as_json else text.scene(scene))
         return 0 if scene.calm else 1
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def history(config: Path | None, name: str | None, *, most: int, as_json: bool) -> int:
@@ -65,7 +63,7 @@ def history(config: Path | None, name: str | None, *, most: int, as_json: bool) 
         print(_json(past) if as_json else text.past(past))
         return 0
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def hold(
@@ -98,7 +96,7 @@ def hold(
             return 0
         return _tell(text.held(told), stands=told.stands)
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def auto(config: Path | None, name: str, *, author: str | None, reason: str, dry: bool) -> int:
@@ -111,7 +109,7 @@ def auto(config: Path | None, name: str, *, author: str | None, reason: str, dry
             return 0
         return _tell(text.released(told), stands=told.stands)
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 def policy(
@@ -153,27 +151,10 @@ def policy(
             return 0 if told.stands or told.dry else 1
         return _tell(text.amended(told), stands=told.stands or told.dry)
 
-    return _at_desk(config, act)
+    return at_desk(config, act)
 
 
 # --- arguments -----------------------------------------------------------------
-
-
-def seconds_of(given: str, option: str, *, low_s: float, high_s: float) -> float:
-    """A length of time as somebody types it: 90s, 30m, 2h, 1d.
-
-    Raises:
-        Misused: It is none, or out of range; the message names the option.
-    """
-    found = _SPAN.fullmatch(given.strip())
-    if found is None:
-        msg = f"{option} is a number and a unit, as in 90s, 30m, 2h or 1d, not {given!r}"
-        raise Misused(msg)
-    seconds = float(found[1]) * _UNITS[found[2]]
-    if not low_s <= seconds <= high_s:
-        msg = f"{option} is from {text.span(low_s)} to {text.span(high_s)}, not {given}"
-        raise Misused(msg)
-    return seconds
 
 
 def _look_s(given: str | None) -> float:
@@ -199,7 +180,8 @@ def user() -> str:
 # --- the desk --------------------------------------------------------------------
 
 
-def _at_desk(config: Path | None, act: Callable[[Desk], Awaitable[int]]) -> int:
+def at_desk(config: Path | None, act: Callable[[Desk], Awaitable[int]]) -> int:
+    """Do something at the desk; 2 if it was asked wrongly, or the store could not be asked."""
     try:
         ours = loaded(config)
     except SettingsError as error:
@@ -221,16 +203,19 @@ def _at_desk(config: Path | None, act: Callable[[Desk], Awaitable[int]]) -> int:
 
 
 async def _open(ours: Loaded, act: Callable[[Desk], Awaitable[int]]) -> int:
-    settings = ours.settings
     async with get_session().create_client("dynamodb", config=_CONFIG) as client:
-        store = DynamoBreakers(client, settings.breakers_table, service=settings.service)
-        desk = Desk(
-            store=store,
-            policies=policies_of(settings),
-            given=frozenset(path[1] for path in ours.origins if path[0] == "breaker"),
-            at=time.time,
-        )
-        return await act(desk)
+        return await act(desk_of(ours, client))
+
+
+def desk_of(ours: Loaded, dynamodb: Any) -> Desk:
+    """Where an operator sits whose settings these are."""
+    settings = ours.settings
+    return Desk(
+        store=DynamoBreakers(dynamodb, settings.breakers_table, service=settings.service),
+        policies=policies_of(settings),
+        given=frozenset(path[1] for path in ours.origins if path[0] == "breaker"),
+        at=time.time,
+    )
 
 
 def policies_of(settings: Settings) -> dict[str, BreakerPolicy]:

@@ -8,62 +8,18 @@ be asked.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from worker.cli import dead_text as text
-from worker.cli.breaker import seconds_of, user
+from worker.cli.breaker import user
 from worker.cli.dead_place import at_desk, say
-from worker.core.dead import Pick
 from worker.ops import dead_bodies, dead_desk, dead_discard, dead_edit, dead_import, dead_redrive
 from worker.ops.dead_desk import DeadDesk
-from worker.ops.dead_redrive import Pace
+from worker.ops.dead_pace import Pace
 from worker.ops.desk import Misused
-
-AGE_MAX_S: Final = 400 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Which letters, as somebody types it; `since` and `before` are ages."""
-
-    jobs: Sequence[str] = ()
-    fingerprint: str = ""
-    reason: str = ""
-    code: str = ""
-    target: str = ""
-    route: str = ""
-    tenant: str = ""
-    since: str | None = None
-    before: str | None = None
-    everything: bool = False
-
-    def pick(self, at: float, *, all_needs_saying: bool = False) -> Pick:
-        """The letters that are meant.
-
-        Raises:
-            Misused: An age is none, or nothing was chosen where something must be.
-        """
-        pick = Pick(
-            jobs=frozenset(self.jobs),
-            fingerprint=self.fingerprint,
-            reason=self.reason,
-            code=self.code,
-            target=self.target,
-            route=self.route,
-            tenant=self.tenant,
-            since=at - _age_s(self.since, "--since") if self.since else 0.0,
-            until=at - _age_s(self.before, "--before") if self.before else float("inf"),
-        )
-        if all_needs_saying and pick.all != self.everything:
-            msg = (
-                "--all and a choice do not go together"
-                if self.everything
-                else "say which letters: jobs by their ids, a choice as --fingerprint, or --all"
-            )
-            raise Misused(msg)
-        return pick
+from worker.words import dead as text
+from worker.words.given import Chosen, age_s, stages_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +30,7 @@ class Signed:
     why: str = ""
 
     @property
-    def who(self) -> Mapping[str, str]:
+    def who(self) -> Mapping[str, Any]:
         """For `worker/ops`."""
         return {"author": self.author or user(), "why": self.why}
 
@@ -119,7 +75,7 @@ def log(config: Path | None, *, since: str, as_json: bool) -> int:
     """Print what people did to dead letters."""
 
     async def act(desk: DeadDesk) -> int:
-        rows = await desk.index.notes(since=desk.at() - _age_s(since, "--since"))
+        rows = await desk.index.notes(since=desk.at() - age_s(since, "--since"))
         told = [asdict(row) | {"original": None} for row in rows]
         print(_json({"at": desk.at(), "rows": told}) if as_json else text.notes(rows))
         return 0
@@ -153,7 +109,7 @@ def redrive(
     """Send dead letters back to their queues."""
 
     async def act(desk: DeadDesk) -> int:
-        pace = Pace(rate=rate, stages=_stages(canary), stop_share=stop_share, force=force)
+        pace = Pace(rate=rate, stages=stages_of(canary), stop_share=stop_share, force=force)
         pick = which.pick(desk.at(), all_needs_saying=True)
         if desk.circuit is None and not force:
             say(text.NOT_SHARED)
@@ -239,20 +195,6 @@ def adopt(config: Path | None, *, signed: Signed, dry: bool, as_json: bool) -> i
 
 
 # --- arguments -----------------------------------------------------------------
-
-
-def _age_s(given: str, option: str) -> float:
-    return seconds_of(given, option, low_s=1.0, high_s=AGE_MAX_S)
-
-
-def _stages(given: str | None) -> tuple[int, ...]:
-    if given is None:
-        return ()
-    parts = given.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        msg = f"--canary takes the sizes of its stages, as in 1,10,100, not {given!r}"
-        raise Misused(msg)
-    return tuple(int(part) for part in parts)
 
 
 def _assigned(given: str) -> tuple[str, Any]:

@@ -45,8 +45,8 @@ Force = Annotated[
 
 
 def _chosen(**which: Any) -> Any:
-    """Which letters are meant: a `cli.dead.Chosen`."""
-    from worker.cli.dead import Chosen
+    """Which letters are meant: a `words.given.Chosen`."""
+    from worker.words.given import Chosen
 
     return Chosen(**which)
 

@@ -14,22 +14,20 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
-from worker.aws.breakers import DynamoBreakers
 from worker.aws.depths import depth
 from worker.aws.ledger import DynamoLedger
-from worker.cli.breaker import policies_of
+from worker.cli.breaker import desk_of
 from worker.cli.check import loaded
 from worker.cli.doctor.asking import unasked
 from worker.cli.in_time import left, run
-from worker.cli.status_text import status as text
-from worker.ops.desk import Desk
 from worker.ops.status import LIMIT_S, Sources, Status, status
 from worker.ops.waiting import Lane
 from worker.runtime.gates import endpoint_of
 from worker.settings import Loaded, SettingsError
+from worker.words.status import status as text
 
 # Whoever waits for it is in a hurry: what does not answer at once is told as such.
-_CONFIG: Final = AioConfig(
+HURRIED: Final = AioConfig(
     connect_timeout=0.8,
     read_timeout=1,
     max_pool_connections=50,
@@ -61,21 +59,15 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
 async def _asked(ours: Loaded) -> Status:
     session = get_session()
     async with (
-        session.create_client("dynamodb", config=_CONFIG) as dynamodb,
-        session.create_client("sqs", config=_CONFIG) as sqs,
+        session.create_client("dynamodb", config=HURRIED) as dynamodb,
+        session.create_client("sqs", config=HURRIED) as sqs,
     ):
-        return await status(_sources(ours, dynamodb, sqs))
+        return await status(sources_of(ours, dynamodb, sqs))
 
 
-def _sources(ours: Loaded, dynamodb: Any, sqs: Any) -> Sources:
+def sources_of(ours: Loaded, dynamodb: Any, sqs: Any) -> Sources:
+    """Whom to ask, behind clients that are in a hurry."""
     settings = ours.settings
-    desk = None
-    if settings.breaker.shared:
-        desk = Desk(
-            store=DynamoBreakers(dynamodb, settings.breakers_table, service=settings.service),
-            policies=policies_of(settings),
-            at=time.time,
-        )
     ledger = DynamoLedger(
         dynamodb,
         settings.ledger_table,
@@ -95,7 +87,7 @@ def _sources(ours: Loaded, dynamodb: Any, sqs: Any) -> Sources:
         for lane in settings.all_lanes()
     )
     return Sources(
-        desk=desk,
+        desk=desk_of(ours, dynamodb) if settings.breaker.shared else None,
         ledger=lambda: ledger.load([_NOBODY]),
         lanes=lanes,
         routes=tuple(settings.all_routes().values()),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import orjson
 
-from worker.cli import why_text as text
 from worker.cli.dead_place import at_desk
 from worker.ops.dead_desk import DeadDesk
 from worker.ops.path import path
+from worker.words import why as text
 
 
 def why(config: Path | None, job: str, *, as_json: bool) -> int:

@@ -10,91 +10,25 @@ Two messages that ask for the same generation are one run: the ledger refuses th
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from worker.core.dead import Copy, Letter, Pick
 from worker.core.ledger import Record, State
 from worker.ops.dead_bodies import kind_of, with_records
 from worker.ops.dead_desk import DeadDesk, chosen, ended, noted, records_of, shut_routes, words_of
+from worker.ops.dead_pace import Helm, Pace, Redriven
 from worker.ops.dead_send import MOVED_ON, own_id, send_back, taken, would_die
 from worker.ops.dead_sweep import Found, Sweep, sweeping
-from worker.ops.desk import Misused
 from worker.ports import Unavailable
 
-RATE_MIN: Final = 0.1
-RATE_MAX: Final = 500.0
 LOOK_S: Final = 2.0  # between two looks at the circuit
 POLL_S: Final = 1.0  # between two looks at a stage's jobs
+TURN_S: Final = 1e-3  # so little is no wait
 LAPSED: Final = "held for too long: others may have them in hand"
 MISSING_SHOWN: Final = 20
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast, and when to stop.
-
-    Attributes:
-        rate: Letters per second, 0.1 to 500.
-        stages: Sizes of the first stages, as 1, 10, 100; each is waited for. () for none.
-        stop_share: Above this share of a stage that dies again, nothing more is sent.
-        stage_s: For how long a stage is waited for, in seconds.
-        force: Send into an open circuit too, and what would surely die again.
-    """
-
-    rate: float = 20.0
-    stages: tuple[int, ...] = ()
-    stop_share: float = 0.05
-    stage_s: float = 300.0
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        if not RATE_MIN <= self.rate <= RATE_MAX:
-            msg = f"the rate is from {RATE_MIN:g} to {RATE_MAX:g} letters per second"
-            raise Misused(msg)
-        if not all(size > 0 for size in self.stages):
-            msg = "a canary's stages are whole numbers above 0, as in 1,10,100"
-            raise Misused(msg)
-        if not 0.0 <= self.stop_share < 1.0:
-            msg = "the share that stops a canary is from 0 to below 1, as in 0.05"
-            raise Misused(msg)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redriven:
-    """What became of a redrive.
-
-    Attributes:
-        meant: Letters that fit.
-        sent: How many were sent back; `answered` and `died` count those of a canary's stages.
-        kept: Letters that were left where they are, by why.
-        shut: Routes that no target serves now, and why.
-        outdated: Copies of earlier lives that were deleted on the way.
-        left: Copies that may still be there although their letter was sent.
-        missing: The first jobs whose message was not in reach; `missing_count` counts them.
-        stopped: Why it stopped before its end, "" if it did not.
-        dry: Whether nothing was to be done.
-    """
-
-    meant: int
-    sent: int = 0
-    answered: int = 0
-    died: int = 0
-    kept: dict[str, int] = field(default_factory=dict)
-    shut: dict[str, str] = field(default_factory=dict)
-    outdated: int = 0
-    left: int = 0
-    missing: tuple[str, ...] = ()
-    missing_count: int = 0
-    stopped: str = ""
-    dry: bool = False
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything that was meant was sent."""
-        return not (self.stopped or self.kept or self.missing_count)
 
 
 async def redrive(
@@ -106,6 +40,7 @@ async def redrive(
     why: str,
     dry: bool = False,
     tell: Progress = lambda _: None,
+    helm: Helm | None = None,
 ) -> Redriven:
     """Send the letters that are meant back to their jobs queues.
 
@@ -117,6 +52,7 @@ async def redrive(
         why: The reason, for the log.
         dry: Say what would be; receive, send and write nothing.
         tell: Is told of each stage, and now and then how far it is.
+        helm: Counts what is sent, and stops it: no letter is sent after that.
 
     Raises:
         Misused: A text is out of range.
@@ -132,7 +68,7 @@ async def redrive(
     if not free:
         return replace(told, stopped="no letter's route may be called")
     row = await noted(desk, "redrive", author=author, why=why, what=f"{words_of(pick)}: begun")
-    run = _Run(desk, pace, free, tell)
+    run = _Run(desk, pace, free, tell, helm or Helm())
     await run.through()
     told = run.outcome(told)
     what = f"{words_of(pick)}: {told.sent} of {told.meant} sent"
@@ -157,12 +93,18 @@ class _Run:
     """One redrive under way."""
 
     def __init__(
-        self, desk: DeadDesk, pace: Pace, wanted: dict[str, Letter], tell: Progress
+        self,
+        desk: DeadDesk,
+        pace: Pace,
+        wanted: dict[str, Letter],
+        tell: Progress,
+        helm: Helm,
     ) -> None:
         self._desk = desk
         self._pace = pace
         self._wanted = wanted
         self._tell = tell
+        self._helm = helm
         self._met: set[str] = set()
         self._sent: dict[str, int] = {}  # jobs, and the life whose letter was sent
         self._kept: Counter[str] = Counter()
@@ -179,6 +121,7 @@ class _Run:
             for queue in self._desk.dead_queues():
                 async with sweeping(queue, self._desk.limits) as sweep:
                     while batch := await sweep.take():
+                        self._heed()
                         await self._batch(sweep, batch)
                     await self._await_stage(sweep, [])
         except _Stopped as stop:
@@ -237,6 +180,7 @@ class _Run:
             return
         await send_back(self._desk, copy, record, copy.delivery.body)
         self._sent[copy.job] = record.generation
+        self._helm.sent = len(self._sent)
         self._watch(copy, record)
         self._left += 1 - await sweep.delete([copy])
         await self._desk.index.dismiss(self._wanted[copy.job])
@@ -276,8 +220,15 @@ class _Run:
     async def _wait_for_turn(self) -> None:
         now = asyncio.get_running_loop().time()
         self._due = max(self._due, now)
-        await asyncio.sleep(self._due - now)
+        while (left_s := self._due - asyncio.get_running_loop().time()) > TURN_S:
+            await asyncio.sleep(min(POLL_S, left_s))
+            self._heed()
+        self._heed()
         self._due += 1 / self._pace.rate
+
+    def _heed(self) -> None:
+        if self._helm.stop:
+            raise _Stopped(self._helm.stop)
 
     async def _await_stage(self, sweep: Sweep, batch: list[Found]) -> None:
         """Wait until the jobs of a stage have ended; the batch in hand stays ours."""
@@ -297,8 +248,9 @@ class _Run:
                 answered += record.state in (State.ANSWERED, State.DEGRADED)
             if not waiting:
                 break
-            if loop.time() - began > self._pace.stage_s:
+            if self._helm.stop or loop.time() - began > self._pace.stage_s:
                 self._answered, self._died = self._answered + answered, self._died + died
+                self._heed()
                 msg = f"{len(waiting)} jobs of the stage had not ended in {self._pace.stage_s:g} s"
                 raise _Stopped(msg)
             await asyncio.sleep(POLL_S)

@@ -6,6 +6,7 @@
     company.py    the workers on the stage, and what was sent to them
     watch.py      what can be seen from outside: tables, queues, the model's own count
     logs.py       what the workers wrote
+    live.py       the page, for whoever wants to look on
     play.py       the story, from the first process to the last
     lookout.py    sends the first act's jobs, and sees what becomes of everything
     outage.py     the first act: a brown-out, one Region fails, then both

@@ -12,6 +12,7 @@ from worker.cli.demo.act import Act
 from worker.cli.demo.children import Child, Children, Trouble
 from worker.cli.demo.company import GRACE_S, LOOK_S, SLOTS, Company, Rows
 from worker.cli.demo.facts import Facts, Kill, Leave
+from worker.cli.demo.live import opened
 from worker.cli.demo.mix import MOOD, MOOD_IN_WORDS, WELL, Order, Sort
 from worker.cli.demo.outage import Outage
 from worker.cli.demo.screen import BAD, GOOD, Screen
@@ -67,12 +68,14 @@ class Story:
         await self._watch.set_mood(WELL)
         self._set_up()
         first, second = [await self._company.hire() for _ in range(2)]
+        page = asyncio.create_task(self._open_page())
         bucket = os.environ["WORKER_PAYLOADS__BUCKET"]
         async with AsyncExitStack() as clients:
             for route, url in place.queues.items():
                 client = Client.open(url, place.table, bucket=bucket)
                 self._company.clients[route] = await clients.enter_async_context(client)
             act = await Outage(self._company, self._watch, self._screen, self._canary).tell()
+            await page
             await self._watch.set_mood(MOOD)
             say("model", MOOD_IN_WORDS)
             await self._send()
@@ -89,6 +92,10 @@ class Story:
         del theirs["WORKER_QUEUE__URL"]
         theirs |= plans.environment(theirs.pop("WORKER_MODEL__ID"), place.queues, place.dead_url)
         theirs |= SETTINGS | {"WORKER_LEDGER__TABLE": place.table}
+
+    async def _open_page(self) -> None:
+        if (address := await opened(self._children)) is not None:
+            self._screen.say("page", f"look on at {address} as long as this runs")
 
     # --- scenes ----------------------------------------------------------------
 

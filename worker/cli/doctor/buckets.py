@@ -8,10 +8,10 @@ from typing import Any, Final
 import orjson
 
 from worker.aws.payloads import PREFIX
-from worker.cli.breaker_text import span
 from worker.cli.doctor.asking import DENIED, Question, granting
 from worker.cli.doctor.finding import Finding, yellow
 from worker.cli.doctor.place import Place
+from worker.words.breaker import span
 
 BLOCKS: Final = (
     "BlockPublicAcls",

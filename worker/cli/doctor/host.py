@@ -12,9 +12,9 @@ from typing import Any, Final
 import aiohttp
 
 from worker.aws.clients import pools
-from worker.cli.breaker_text import span
 from worker.cli.doctor.finding import Finding, green, red, yellow
 from worker.settings import Settings
+from worker.words.breaker import span
 
 METADATA: Final = "ECS_CONTAINER_METADATA_URI_V4"
 STOP_MARGIN_S: Final = 10.0  # after the grace: to give back, to flush, to end

@@ -6,10 +6,10 @@ from typing import Final
 
 import orjson
 
-from worker.cli.breaker_text import span
 from worker.cli.doctor.finding import Finding, red, yellow
 from worker.cli.doctor.place import Place, name_of, region_of
 from worker.settings import Lane
+from worker.words.breaker import span
 
 ROLES: Final = ("dead-letter", "jobs", "parked")  # in the order in which they can be made
 CAUSES: Final = {

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Iterable
 from typing import Final
 
-from worker.cli.breaker_text import plain
 from worker.cli.doctor.exam import Report
 from worker.cli.doctor.finding import Finding, Level
+from worker.words.breaker import plain
 
 _HEADS: Final = {
     Level.RED: "RED: jobs are lost, paid for twice, or not taken",

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from worker.cli.breaker_text import columns, plain, utc
 from worker.core.dead import Note
 from worker.ops.path import Call, Path, Step, What
 from worker.ops.path_bars import Hindrance
 from worker.ops.path_next import Circuit, Next
+from worker.words.breaker import columns, plain, utc
 
 
 def path(found: Path) -> str:
@@ -31,7 +31,7 @@ def _lines(found: Path) -> Iterator[str]:
     yield ""
     yield from (f"    {line}" for line in columns(list(_rows(found.steps))))
     yield ""
-    yield from _next(found.next)
+    yield from coming(found.next)
     if found.unknown:
         yield "not known:"
         yield from (f"    {plain(one)}" for one in found.unknown)
@@ -43,7 +43,7 @@ def _lines(found: Path) -> Iterator[str]:
 def _rows(steps: Iterable[Step]) -> Iterator[tuple[str, str, str]]:
     for step in steps:
         when = "-" if step.at is None else _to_the_ms(step.at)
-        first, *more = _says(step)
+        first, *more = says(step)
         yield when, step.what.value, first
         yield from (("", "", one) for one in more)
 
@@ -53,7 +53,7 @@ def _to_the_ms(at: float) -> str:
     return f"{utc(seconds)}.{ms:03}"
 
 
-def _says(step: Step) -> list[str]:
+def says(step: Step) -> list[str]:
     """What one step says, one line or several."""
     match step.what:
         case What.SENT:
@@ -109,7 +109,8 @@ def _bar(bar: Hindrance) -> str:
     return f"{said}; by {plain(bar.by)}{since}: {plain(bar.because)}"
 
 
-def _next(found: Next | None) -> Iterator[str]:
+def coming(found: Next | None) -> Iterator[str]:
+    """What comes next, line by line."""
     if found is None:
         yield "it is over."
         return

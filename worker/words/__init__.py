@@ -1,0 +1,1 @@
+"""What is told, in words: the same for the command line and for the page. Pure."""
