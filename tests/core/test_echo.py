@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.core.echo import FOLD_MAX, WORDS_MAX, without_echo
+from worker.core.echo import COMPARED_MAX, FOLD_MAX, WORDS_MAX, without_echo
 
 CANARY = "CANARY-zebra-7391"
 REQUEST = (
@@ -37,6 +37,11 @@ def test_in_a_very_long_request_an_echo_is_what_stands_there_to_the_letter() -> 
     assert without_echo(f"Unexpected: {CANARY}!", request) == "Unexpected: <>"
     assert without_echo("Unexpected: and so was I.", request) == "Unexpected: <>"
     assert without_echo("Unexpected: AND SO WAS I.", request) == "Unexpected: AND SO WAS I."
+
+
+def test_a_request_that_is_too_long_to_be_searched_takes_the_whole_message_with_it() -> None:
+    assert without_echo("Input is too long.", ["x" * COMPARED_MAX]) == "Input is too long."
+    assert without_echo("Input is too long.", ["x" * COMPARED_MAX, "y"]) == "<>"
 
 
 def test_what_comes_behind_many_words_is_looked_at_by_nobody_and_dropped() -> None:

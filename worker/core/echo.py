@@ -14,6 +14,7 @@ LONG: Final = 12
 RUN: Final = 4
 WORDS_MAX: Final = 80  # of a message; what comes behind them is dropped
 FOLD_MAX: Final = 100_000  # characters of a request in which case and spaces make no difference
+COMPARED_MAX: Final = 1_000_000  # likewise, to be compared at all: half a second at the worst
 # From the first letter or digit to the last, in time that grows with the word and no faster.
 _CORE: Final = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 
@@ -22,7 +23,8 @@ def without_echo(message: str, request: Iterable[object]) -> str:
     """The message with `<>` for each part that stands in the request, whatever its case.
 
     In a request of more than `FOLD_MAX` characters only what stands there to the letter is an
-    echo: to fold many megabytes would hold up every other job.
+    echo, and of one of more than `COMPARED_MAX` nothing is known, so the whole message goes: to
+    search many megabytes would hold up every other job.
 
     Args:
         message: As the service gave it.
@@ -37,8 +39,11 @@ def without_echo(message: str, request: Iterable[object]) -> str:
     if not words:
         return ""
     texts = list(_texts(request))
+    size = sum(map(len, texts))
+    if size > COMPARED_MAX:
+        return "<>"
     bare = [found[0] if (found := _CORE.search(word)) else "" for word in words]
-    if sum(map(len, texts)) <= FOLD_MAX:
+    if size <= FOLD_MAX:
         texts = [" ".join(text.casefold().split()) for text in texts]
         bare = [word.casefold() for word in bare]
     # One search, however many strings there are: no word and no run of words has a line end.
