@@ -357,7 +357,7 @@ class BreakerStore(Protocol):
         ...
 
     async def history(self, name: str, most: int) -> list[Transition]:
-        """The newest `most` (1 to 100) rows of one breaker, newest first.
+        """The newest `most` (1 to 1,000) rows of one breaker, newest first.
 
         Raises:
             Unavailable: The store could not be asked.

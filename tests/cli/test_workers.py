@@ -1,6 +1,7 @@
 """`inference-worker workers`: what it prints, and with which code it leaves."""
 
 import json
+from dataclasses import replace
 
 from typer.testing import CliRunner
 
@@ -40,6 +41,14 @@ def test_each_worker_has_a_line_for_each_of_its_breakers() -> None:
         "",
         "about 12 workers, 3 of them with a seat.",
     ]
+
+
+def test_one_worker_is_one_and_a_crowd_that_nobody_can_count_is_not_told() -> None:
+    alone = Workers(at=AT, about=1.0, jurors=(juror(0, view()),))
+
+    ends = [text(replace(alone, about=about)).splitlines()[-1] for about in (1.0, None)]
+
+    assert ends == ["about 1 worker, 1 of them with a seat.", "1 worker with a seat."]
 
 
 def test_of_a_stack_without_workers_it_says_so(variables: dict[str, str]) -> None:

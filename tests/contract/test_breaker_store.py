@@ -345,6 +345,18 @@ def test_a_version_is_noted_once_whoever_notes_it(stage: str) -> None:
     on_breaker_store(stage, main)
 
 
+def test_history_is_told_beyond_what_one_answer_of_the_store_holds(stage: str) -> None:
+    async def main(store: BreakerStore) -> None:
+        for version in range(1, 14):
+            await store.note(replace(row(version), why="w" * 100_000))
+
+        rows = await store.history(NAME, 12)
+
+        assert [noted.version for noted in rows] == list(range(13, 1, -1))
+
+    on_breaker_store(stage, main)
+
+
 def test_history_is_told_from_its_newest_row(stage: str) -> None:
     async def main(store: BreakerStore) -> None:
         for version in (9, 100, 11, 1_000_000_000, 2):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.core.echo import FOLD_MAX, WORDS_MAX, without_echo
+from worker.core.echo import COMPARED_MAX, FOLD_MAX, WORDS_MAX, without_echo
 
 CANARY = "CANARY-zebra-7391"
 REQUEST = (
@@ -22,6 +22,8 @@ REQUEST = (
         (f"a {CANARY} {CANARY} b", "a <> b"),
         (f"{CANARY}-name is no tool", "<> is no tool"),
         ("- - - -", "- - - -"),
+        (f"--{CANARY}--{CANARY}--", f"--{CANARY}--{CANARY}--"),
+        (f"be kind to user {CANARY[:10]}", f"be kind to user {CANARY[:10]}"),
         ("", ""),
     ],
 )
@@ -37,8 +39,28 @@ def test_in_a_very_long_request_an_echo_is_what_stands_there_to_the_letter() -> 
     assert without_echo("Unexpected: AND SO WAS I.", request) == "Unexpected: AND SO WAS I."
 
 
+def test_a_request_that_is_too_long_to_be_searched_takes_the_whole_message_with_it() -> None:
+    assert without_echo("Input is too long.", ["x" * COMPARED_MAX]) == "Input is too long."
+    assert without_echo("Input is too long.", ["x" * COMPARED_MAX, "y"]) == "<>"
+
+
 def test_what_comes_behind_many_words_is_looked_at_by_nobody_and_dropped() -> None:
     long = f"{CANARY} " + "word " * WORDS_MAX + CANARY
 
     assert CANARY not in without_echo(long, REQUEST)
     assert without_echo("no echo at all", REQUEST) == "no echo at all"
+
+
+def test_words_that_stand_in_two_strings_are_no_run() -> None:
+    message = "Rejected because one two three four"
+
+    assert without_echo(message, ["one two", "three four"]) == message
+    assert without_echo(message, ["one two three four"]) == "Rejected because <>"
+
+
+def test_a_word_of_punctuation_holds_nobody_up() -> None:
+    """Were it looked at again from each of its characters, this would take minutes."""
+    dashes = "-" * 200_000
+
+    assert without_echo(f"Unexpected {dashes}x{CANARY}{dashes}x", ["x"]).startswith("Unexpected -")
+    assert without_echo(f"Unexpected {dashes}{CANARY}{dashes}", REQUEST) == "Unexpected <>"

@@ -257,6 +257,7 @@ def test_a_run_that_wanted_a_call_and_got_none_is_unserved() -> None:
 
             assert told(event)["JobsUnserved"] == (1,)
     assert told(DeliverySkipped(job="j", why="circuit_open")) == {"JobsUnserved": (1,)}
+    assert told(DeliverySkipped(job="j+upgrade", why="circuit_open")) == {}, "it has its answer"
 
 
 @pytest.mark.parametrize(

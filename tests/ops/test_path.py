@@ -88,6 +88,15 @@ def test_an_answer_at_the_first_call_is_told_by_its_result() -> None:
     within(main)
 
 
+def test_a_time_just_before_a_second_is_not_told_a_second_early() -> None:
+    async def main(room: DeadRoom) -> None:
+        said = text(await told(room, kept(State.RUNNING, sent_at=10.9996)))
+
+        assert "1970-01-01 00:00:11.000  sent" in said
+
+    within(main)
+
+
 def test_a_park_names_who_opened_the_circuit_and_what_the_job_waits_for() -> None:
     async def main(room: DeadRoom) -> None:
         store = room.circuit().store

@@ -104,12 +104,12 @@ def test_what_began_before_the_time_that_was_asked_for_is_cut_there() -> None:
 def test_before_the_oldest_of_as_many_rows_as_are_read_nothing_is_known() -> None:
     async def main() -> None:
         moves = ((State.CLOSED, State.OPEN), (State.OPEN, State.CLOSED))
-        rows = [row(60.0 * (ROWS + 1 - n), *moves[n % 2]) for n in range(ROWS + 1)]
+        rows = [row(6.0 * (ROWS + 1 - n), *moves[n % 2]) for n in range(ROWS + 1)]
 
         found = await line(*rows)
 
         assert found.stretches[0].state is None
-        assert found.stretches[1].since_at == EPOCH - 60.0 * ROWS
+        assert found.stretches[1].since_at == EPOCH - 6.0 * ROWS
 
     run(main())
 

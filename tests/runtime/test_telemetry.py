@@ -201,6 +201,22 @@ def test_gauges_are_read_at_the_flush() -> None:
     assert flushed[0][1] == {"Heartbeat": (1,), "InFlight": (7,), "EventLoopLag": (0.5,)}
 
 
+def test_a_gauge_that_cannot_be_read_keeps_nothing_else_back() -> None:
+    def broken() -> float:
+        raise KeyError
+
+    tell, _, flushed = telemetry(gauges={"InFlight": broken, "EventLoopLag": lambda: 0.5})
+
+    tell(SETTLED)
+    tell.flush()
+    tell.flush()
+
+    (_, first), (_, second) = flushed
+    assert "JobsTerminal" in first
+    assert (first["EventLoopLag"], first["TelemetryLost"]) == ((0.5,), (1,))
+    assert (second["Heartbeat"], second["TelemetryLost"]) == ((1,), (1,))
+
+
 def test_somebody_knows_every_gauge_of_the_catalogue() -> None:
     wanted = {metric.name for metric in CATALOGUE.values() if metric.way is Way.GAUGE}
 

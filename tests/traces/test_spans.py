@@ -11,7 +11,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from worker.core.degrade import Context
-from worker.core.events import JobSettled, SpansLost
+from worker.core.events import (
+    CallRefused,
+    DeliverySkipped,
+    Event,
+    FlightFailed,
+    JobSettled,
+    LeaseLost,
+    SpansLost,
+)
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job
 from worker.core.retry import RetryPolicy
@@ -23,7 +31,7 @@ from worker.ports import Handler
 from worker.sim.clock import in_virtual_time, wall_clock
 from worker.sim.memory import ModelCall, Reply, Told, always, answer, in_turn
 from worker.sim.world import LivingWorker, World, until_quiet
-from worker.traces.spans import Spans
+from worker.traces.spans import PARTS_MAX, Spans
 
 DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503, request_id="r-9")
 REJECTED = Fault(kind=Kind.REJECTED, code="ValidationException", http=400)
@@ -270,6 +278,41 @@ def test_a_run_that_died_leaves_its_calls_to_no_other() -> None:
             assert part.start_time is not None
             assert run.start_time is not None
             assert part.start_time >= run.start_time
+
+
+def refused(job: str) -> CallRefused:
+    return CallRefused(job=job, breaker="near", why="open", retry_after_s=0.5, version=1)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        LeaseLost(job="a", why="refused"),
+        FlightFailed(job="a", error="KeyError", where="x.py:1"),
+        DeliverySkipped(job="a", why="stale"),
+    ],
+)
+def test_a_run_whose_end_nobody_tells_leaves_nothing_to_the_next(last: Event) -> None:
+    async def play(scene: Scene) -> None:
+        scene.spans(refused("a"))
+        scene.spans(last)
+        scene.spans(DeliverySkipped(job="a", why="running_here"))
+        scene.world.submit(id="a", prompt="Why?")
+
+    [run] = played(play).runs()
+
+    assert not run.events
+
+
+def test_a_run_that_is_refused_all_day_is_told_with_its_first_refusals() -> None:
+    async def play(scene: Scene) -> None:
+        for _ in range(PARTS_MAX * 2):
+            scene.spans(refused("a"))
+        scene.world.submit(id="a", prompt="Why?")
+
+    [run] = played(play).runs()
+
+    assert len(run.events) == PARTS_MAX
 
 
 def test_a_courier_that_breaks_costs_spans_and_no_job() -> None:

@@ -44,7 +44,7 @@ from worker.ports import Board, Unavailable
 T = TypeVar("T")
 
 KEEP_S: Final = 90 * 86_400.0
-HISTORY_MAX: Final = 100
+HISTORY_MAX: Final = 1000
 _ABSENT: Final = {
     "ConditionExpression": "attribute_not_exists(#pk)",
     "ExpressionAttributeNames": {"#pk": PK},
@@ -122,11 +122,10 @@ class DynamoBreakers:
         return await self._put(item, _ABSENT) is None
 
     async def history(self, name: str, most: int) -> list[Transition]:
-        assert 1 <= most <= HISTORY_MAX, f"1 to 100 rows, not {most}"
-        items = await self._page(
-            history_of(self._service, name), Limit=most, ScanIndexForward=False
-        )
-        return [_read(lambda item: read_row(name, item), item) for item in items["Items"]]
+        assert 1 <= most <= HISTORY_MAX, f"1 to 1,000 rows, not {most}"
+        partition = history_of(self._service, name)
+        items = await self._query(partition, most=most, ScanIndexForward=False)
+        return [_read(lambda item: read_row(name, item), item) for item in items]
 
     async def _put(self, item: Item, condition: dict[str, Any]) -> Item | None:
         """Write `item`; None if that was done, else what is there, empty if nothing is."""
@@ -145,15 +144,20 @@ class DynamoBreakers:
                 return there
         return None
 
-    async def _query(self, partition: dict[str, str], **how: Any) -> list[Item]:
-        """Every item of one partition: one request for each started MiB."""
+    async def _query(
+        self, partition: dict[str, str], *, most: int | None = None, **how: Any
+    ) -> list[Item]:
+        """The first `most` items of one partition, or all: one request for each started MiB."""
         found: list[Item] = []
-        while True:
+        while most is None or len(found) < most:
+            if most is not None:
+                how["Limit"] = most - len(found)
             page = await self._page(partition, **how)
             found += page["Items"]
             if not (after := page.get("LastEvaluatedKey")):
-                return found
+                break
             how["ExclusiveStartKey"] = after
+        return found
 
     async def _page(self, partition: dict[str, str], **how: Any) -> Any:
         with asking("breakers"):

@@ -89,8 +89,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             return (Measurement("RetryBudgetExhausted", 1),)
         case FaultUnknown():
             return (Measurement("FaultsUnknown", 1),)
-        case DeliverySkipped(why=why):
-            return _skipped(why)
+        case DeliverySkipped():
+            return _skipped(event)
         case LeaseLost():
             return (Measurement("LeasesLost", 1),)
         case FlightFailed():
@@ -120,10 +120,10 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             assert_never(event)
 
 
-def _skipped(why: str) -> tuple[Measurement, ...]:
-    if why == CIRCUIT_OPEN:
+def _skipped(event: DeliverySkipped) -> tuple[Measurement, ...]:
+    if event.why == CIRCUIT_OPEN and upgraded(event.job) is None:
         return (Measurement("JobsUnserved", 1),)
-    return (Measurement("DuplicatesSuppressed", 1),) if why in DUPLICATES else ()
+    return (Measurement("DuplicatesSuppressed", 1),) if event.why in DUPLICATES else ()
 
 
 def _decided(event: BreakerMoved | BreakerProbed, names: Names) -> tuple[Measurement, ...]:

@@ -14,7 +14,7 @@ from worker.core.verdict import Mode, State, Transition
 from worker.ops.breakers import Standing, chosen_of, standing
 from worker.ops.desk import Desk, asked, read
 
-ROWS: Final = 100
+ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,36 +305,39 @@ class Gates:
         """The targets that admit nothing now: `paced` or `exhausted` if it is the quota alone."""
         now = asyncio.get_running_loop().time()
         found: dict[str, Refusal] = {}
-        alone = len({bucket_of(target) for target in route.targets}) == 1
-        for target in route.targets:
-            waits = self.paces.refusal(target, now, alone=alone)
-            if waits is not None:
-                found[target.name] = waits
-            for gate in self._pair(target):
-                refusal = gate.refusal(now)
-                if refusal is None or refusal.why == "full":
-                    continue
-                until = max(now + ASK_LEAST_S, refusal.until)
-                if not gate.held_for_all(now):
-                    until = min(until, now + ALONE_WAIT_S)
-                if (known := found.get(target.name)) is not None:
-                    until = max(until, known.until)
-                found[target.name] = Refusal(refusal.why, until)
+        for target, refusal, gate in self._against(route, now):
+            if gate is None:
+                found[target.name] = refusal
+                continue
+            until = max(now + ASK_LEAST_S, refusal.until)
+            if not gate.held_for_all(now):
+                until = min(until, now + ALONE_WAIT_S)
+            if (known := found.get(target.name)) is not None:
+                until = max(until, known.until)
+            found[target.name] = Refusal(refusal.why, until)
         return found
 
     def bars(self, route: Route, names: Collection[str]) -> list[Bar]:
         """What keeps calls from these targets of a route now: `refusals`, for a job's trail."""
         now = asyncio.get_running_loop().time()
-        found = []
+        return [
+            Bar(name=bucket_of(target), why=refusal.why)
+            if gate is None
+            else self._bar(gate, refusal.why, now)
+            for target, refusal, gate in self._against(route, now)
+            if target.name in names
+        ]
+
+    def _against(self, route: Route, now: float) -> Iterator[tuple[Target, Refusal, Gate | None]]:
+        """Who keeps calls from each target: its bucket (None), then its gates but for full ones."""
         alone = len({bucket_of(target) for target in route.targets}) == 1
-        for target in (target for target in route.targets if target.name in names):
+        for target in route.targets:
             if (waits := self.paces.refusal(target, now, alone=alone)) is not None:
-                found.append(Bar(name=bucket_of(target), why=waits.why))
+                yield target, waits, None
             for gate in self._pair(target):
                 refusal = gate.refusal(now)
                 if refusal is not None and refusal.why != "full":
-                    found.append(self._bar(gate, refusal.why, now))
-        return found
+                    yield target, refusal, gate
 
     def bar_of(self, refused: Refused) -> Bar:
         """The same, for leave that was just refused."""

@@ -174,10 +174,13 @@ class Orders:
         """
         try:
             there = await self.ask(self._store.swap(old, new))
+        except asyncio.CancelledError:  # the job that asked for a ticket is cut short
+            self._doubted[new.nonce] = (old, new, lasted_s)
+            raise
         except Unavailable as error:
             try:
                 board: Board = await self.ask(self._store.read(consistent=True))
-            except Unavailable:
+            except (Unavailable, asyncio.CancelledError):
                 self._doubted[new.nonce] = (old, new, lasted_s)
                 raise
             there = board.verdicts.get(new.name, Verdict(name=new.name))

@@ -146,16 +146,23 @@ class Telemetry:
         lost, self.lost = self.lost, 0
         try:
             self._metrics.add(Measurement("Heartbeat", 1))
-            for name, read in self._gauges.items():
-                found = read()
-                labelled = found if isinstance(found, Mapping) else {"": found}
-                for label, value in labelled.items():
-                    self._metrics.add(Measurement(name, value, (label,) if label else ()))
+            lost += sum(not self._gauged(name, read) for name, read in self._gauges.items())
             if lost:
                 self._metrics.add(Measurement("TelemetryLost", lost))
             self._flush(self._metrics.take(), self._at())
         except Exception:  # noqa: BLE001  (as above; the next flush tells how much is missing)
             self.lost += lost + 1
+
+    def _gauged(self, name: str, read: Gauge) -> bool:
+        """Whether a gauge could be read: one that cannot must not keep all the others back."""
+        try:
+            found = read()
+            labelled = found if isinstance(found, Mapping) else {"": found}
+            for label, value in labelled.items():
+                self._metrics.add(Measurement(name, value, (label,) if label else ()))
+        except Exception:  # noqa: BLE001  (told as lost)
+            return False
+        return True
 
 
 def _heads(level: str, context: Mapping[str, str]) -> dict[type[Event], bytes]:

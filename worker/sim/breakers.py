@@ -12,7 +12,7 @@ from worker.sim.wire import Wire
 
 T = TypeVar("T")
 
-HISTORY_MAX: Final = 100
+HISTORY_MAX: Final = 1000
 
 
 def nothing_to_see(_old: Verdict, _new: Verdict) -> None:
@@ -115,7 +115,7 @@ class BreakersHandle:
         return await self._call("note", do)
 
     async def history(self, name: str, most: int) -> list[Transition]:
-        assert 1 <= most <= HISTORY_MAX, f"1 to 100 rows, not {most}"
+        assert 1 <= most <= HISTORY_MAX, f"1 to 1,000 rows, not {most}"
 
         async def do() -> list[Transition]:
             rows = self._breakers.rows.get(name, {})

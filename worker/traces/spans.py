@@ -23,6 +23,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from worker.core.events import (
     AttemptMade,
     CallRefused,
+    DeliverySkipped,
     Event,
     FlightFailed,
     HandlerAsked,
@@ -37,7 +38,7 @@ from worker.traces import conventions as names
 from worker.traces.conventions import attributes
 
 JOBS_MAX: Final = 10_000  # with calls of which no end was told
-PARTS_MAX: Final = 100  # of one run
+PARTS_MAX: Final = 100  # of one run, and as many refusals
 LOOK_S: Final = 10.0
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
@@ -141,10 +142,15 @@ class Spans:
             case HandlerAsked() if not event.canary:
                 self._note_handler(event)
             case CallRefused():
-                told = attributes(event, names.REFUSAL)
-                self._of(event.job).events.append(SpanEvent(event.name, told, _ns(self._at())))
-            case LeaseLost(job=job) | FlightFailed(job=job) if job in self._runs:
-                del self._runs[job]
+                events = self._of(event.job).events
+                if len(events) < PARTS_MAX:
+                    told = attributes(event, names.REFUSAL)
+                    events.append(SpanEvent(event.name, told, _ns(self._at())))
+            # No end will be told of that run: the next one of the job begins with nothing.
+            case LeaseLost(job=job) | FlightFailed(job=job):
+                self._runs.pop(job, None)
+            case DeliverySkipped(job=job, why="stale"):
+                self._runs.pop(job, None)
             case JobSettled():
                 self._settle(event, self._runs.pop(event.job, _Run()))
             case _:

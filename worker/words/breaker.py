@@ -145,13 +145,18 @@ def jury(found: Jury) -> list[str]:
     if not found.seats:
         return ["nobody has a seat: no worker runs with this table"]
     gone = "" if found.sure else " (some perhaps of workers that are gone)"
-    who = f"{_count(found.seats, 'seat')}{gone}, {found.voters} with a vote on this stage: "
+    who = f"{counted(found.seats, 'seat')}{gone}, {found.voters} with a vote on this stage: "
     judged = f"{found.bad} bad, {found.good} good, {found.abstain} without calls"
-    failed = f"{found.failures} of {_count(found.calls, 'call')} failed in {found.window_s:g} s"
+    failed = f"{found.failures} of {counted(found.calls, 'call')} failed in {found.window_s:g} s"
     return [who + judged, failed + (f"; {plain(found.says)}" if found.says else "")]
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "worker"), counted(2, "worker")
+    ('1 worker', '2 workers')
+    """
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
@@ -266,7 +271,7 @@ def _would_refuse(now: Standing) -> Iterable[str]:
         f"The circuit is {now.state}: it would refuse about {found.calls_per_min:.0f} calls a "
         f"minute on {about}{found.workers:.0f} workers"
     )
-    yield f"(from the votes of {_count(found.voters, 'seat')} over {found.window_s:g} s)."
+    yield f"(from the votes of {counted(found.voters, 'seat')} over {found.window_s:g} s)."
     if not found.sure:
         yield "Seats of workers that are gone may be among them; --look 20s leaves these out."
     yield "Jobs would wait, go elsewhere or be degraded, as their routes say."

@@ -12,7 +12,7 @@ from worker.ops.dead_import import Imported
 from worker.ops.dead_pace import Redriven
 from worker.ops.dead_sweep import LEASE_S
 from worker.ports import Unavailable
-from worker.words.breaker import ago, columns, plain, span, utc
+from worker.words.breaker import ago, columns, counted, plain, span, utc
 
 COMMAND: Final = "inference-worker dead"
 NOTHING: Final = "no dead letters fit"
@@ -63,7 +63,9 @@ def groups(found: Groups) -> str:
             f"    to do    {group.remedy.value}",
         ]
     kinds = len(found.groups)
-    return "\n".join([*told, "", f"{_count(found.letters, 'letter')} in {_count(kinds, 'group')}"])
+    return "\n".join(
+        [*told, "", f"{counted(found.letters, 'letter')} in {counted(kinds, 'group')}"]
+    )
 
 
 def listing(found: Listing, most: int) -> str:
@@ -182,7 +184,7 @@ def _missing(missing: tuple[str, ...], count: int) -> list[str]:
         return []
     first = ", ".join(map(plain, missing[:5])) + (", …" if count > len(missing[:5]) else "")
     return [
-        f"{_count(count, 'letter')} had no message in reach: {first}",
+        f"{counted(count, 'letter')} had no message in reach: {first}",
         f"{REACH}, or take them off the list: {COMMAND} discard --unfound.",
     ]
 
@@ -203,7 +205,7 @@ def discarded(told: Discarded) -> str:
     if not told.meant:
         return f"{NOTHING}; nothing was discarded."
     if told.dry:
-        return f"would discard {_count(told.meant, 'letter')}; nothing was done."
+        return f"would discard {counted(told.meant, 'letter')}; nothing was done."
     lines = [f"{told.gone} of {told.meant} letters were discarded."]
     if told.unsent:
         lines.append(f"    {told.unsent} of them had no message any more")
@@ -225,7 +227,7 @@ def imported(told: Imported) -> str:
         "left, for a life of their job may need them": told.alive,
         "left, for only a later version can read their job's record": told.unreadable,
     }
-    lines = [f"{_count(told.seen, 'message')} in the dead-letter queues."]
+    lines = [f"{counted(told.seen, 'message')} in the dead-letter queues."]
     lines += [f"    {count} {what}" for what, count in rows.items() if count]
     if told.stopped:
         lines.append(f"    stopped: {told.stopped}. The rest is where it was.")
@@ -254,7 +256,3 @@ def unavailable(error: Unavailable, table: str) -> str:
 def _most(counts: Mapping[str, int]) -> str:
     first = next(iter(counts), "-")
     return f"{first} +{len(counts) - 1}" if len(counts) > 1 else first
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

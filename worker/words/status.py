@@ -15,7 +15,7 @@ from worker.ops.status import Status, Trouble
 from worker.ops.waiting import Waiting
 from worker.ops.ways import Way
 from worker.ports import Depth
-from worker.words.breaker import ago, columns, plain, scene, span
+from worker.words.breaker import ago, columns, counted, plain, scene, span
 
 ROLES: Final = ("jobs", "parked", "dead")
 
@@ -154,7 +154,7 @@ def status(found: Status, *, why: bool) -> str:
 
 def headline(found: Status) -> str:
     """What is wrong, in a sentence or two."""
-    workers = "" if found.workers is None else f" About {_count(round(found.workers), 'worker')}."
+    workers = "" if found.workers is None else f" About {counted(round(found.workers), 'worker')}."
     if found.calm:
         return f"all is well.{workers}"
     told = [f"{TELLS[one.name][0]} ({_of(one)})" for one in found.causes if not one.minor]
@@ -174,16 +174,12 @@ def cause(one: Cause) -> Iterable[str]:
     elif one.count:
         quote = f': "{plain(one.says)}"' if one.says else ""
         yield (
-            f"    seen {_count(one.count, 'time')} in a minute by {_count(one.workers, 'worker')}, "
-            f"mostly {plain(one.code)}{quote}"
+            f"    seen {counted(one.count, 'time')} in a minute by "
+            f"{counted(one.workers, 'worker')}, mostly {plain(one.code)}{quote}"
         )
     elif one.code:
         yield f"    {plain(one.code)}"
     yield f"    {todo} See docs/runbook.md#{one.name}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _of(one: Cause) -> str:

@@ -42,10 +42,15 @@ def _lines(found: Path) -> Iterator[str]:
 
 def _rows(steps: Iterable[Step]) -> Iterator[tuple[str, str, str]]:
     for step in steps:
-        when = "-" if step.at is None else f"{utc(step.at)}.{round(step.at * 1000) % 1000:03}"
+        when = "-" if step.at is None else _to_the_ms(step.at)
         first, *more = says(step)
         yield when, step.what.value, first
         yield from (("", "", one) for one in more)
+
+
+def _to_the_ms(at: float) -> str:
+    seconds, ms = divmod(round(at * 1000), 1000)  # rounded once, lest a second lag behind
+    return f"{utc(seconds)}.{ms:03}"
 
 
 def says(step: Step) -> list[str]:

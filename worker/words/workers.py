@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from worker.ops.workers import Juror, View, Workers
-from worker.words.breaker import ago, columns, plain
+from worker.words.breaker import ago, columns, counted, plain
 
 
 def workers(found: Workers) -> str:
@@ -14,8 +14,11 @@ def workers(found: Workers) -> str:
         ("WORKER", "SEAT", "TOLD", "BREAKER", "SEES IT", "ITS OWN CALLS")
     ]
     rows += [row for one in found.jurors for row in _rows(one, found.at)]
-    about = "" if found.about is None else f"\n\nabout {found.about:.0f} workers, "
-    return "\n".join(columns(rows)) + f"{about}{len(found.jurors)} of them with a seat."
+    seated = f"{counted(len(found.jurors), 'worker')} with a seat"
+    if found.about is not None:
+        about = counted(round(found.about), "worker")
+        seated = f"about {about}, {len(found.jurors)} of them with a seat"
+    return "\n".join([*columns(rows), "", f"{seated}."])
 
 
 def _rows(one: Juror, at: float) -> Iterable[tuple[str, ...]]:

@@ -20,7 +20,10 @@ from worker.cli.demo.screen import QUIET
 NEXT: Final = (
     ("inference-worker local up", "the stack alone; paste what it prints into other terminals"),
     ("inference-worker run", "a worker; Ctrl-C lets it finish what it has"),
-    ("inference-worker submit 'Why is the sky blue?' --wait 30", "a job of your own"),
+    ("inference-worker submit 'Why is the sky blue?' --wait 30 --id sky", "a job of your own"),
+    ("inference-worker why sky", "its whole path: who claimed it, what was called, how it ended"),
+    ("inference-worker status --why", "how the fleet stands, and what is wrong"),
+    ("inference-worker ui", "the same in a browser, and what an operator may do"),
 )
 
 
