@@ -8,15 +8,12 @@ import secrets
 import socket
 import sys
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError
-
 from worker.cli.breaker import desk_of, user
 from worker.cli.check import loaded, shown_settings
+from worker.cli.clients import Unopened, clients
 from worker.cli.dead_place import PATIENT, dead_desk_of
 from worker.cli.doctor.asking import unasked
 from worker.cli.in_time import left, run
@@ -48,7 +45,9 @@ def ui(config: Path | None, *, port: int, look_only: bool) -> int:
         return left(0)  # how it is ended
     except ModuleNotFoundError as error:
         return left(_wrong(MISSING.format(name=error.name)))
-    except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
+    except Unopened as error:
+        return left(_wrong(str(error)))
+    except TimeoutError as error:  # credentials that do not come
         return left(_wrong(str(unasked(error))))
     return left(0)
 
@@ -59,15 +58,8 @@ async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> 
     from worker.page import Backing, Door, page  # noqa: PLC0415
 
     port = listening.getsockname()[1]
-    settings, session = ours.settings, get_session()
-    async with AsyncExitStack() as stack:
-
-        async def client(service: str, config: object) -> object:
-            made = session.create_client(service, config=config)
-            return await stack.enter_async_context(made)
-
-        quick = {name: await client(name, HURRIED) for name in ("sqs", "dynamodb", "s3")}
-        patient = {name: await client(name, PATIENT) for name in ("sqs", "dynamodb", "s3")}
+    settings, services = ours.settings, ("sqs", "dynamodb", "s3")
+    async with clients(HURRIED, *services) as quick, clients(PATIENT, *services) as patient:
         backing = Backing(
             service=settings.service,
             sources=sources_of(ours, quick["dynamodb"], quick["sqs"]),
