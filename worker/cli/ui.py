@@ -21,6 +21,7 @@ from worker.cli.status import HURRIED, sources_of
 from worker.settings import Loaded, SettingsError
 
 HOST: Final = "127.0.0.1"
+STOP_S: Final = 3  # at the end, for answers under way: not for a request that never comes whole
 MISSING: Final = (
     "the page needs {name}, which is not installed here:\n\n    pip install 'inference-worker[ui]'"
 )
@@ -76,7 +77,12 @@ async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> 
         app = page(backing, Door(token, time.monotonic), port=port)
         # Addresses name jobs: nothing is logged of them.
         how = uvicorn.Config(
-            app, access_log=False, log_level="warning", server_header=False, ws="none"
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=STOP_S,
+            ws="none",
         )
         _tell(port, token)
         await uvicorn.Server(how).serve(sockets=[listening])
