@@ -75,6 +75,7 @@ def test_nothing_is_done_without_a_session_or_without_the_secret_of_its_form() -
         ({"host": "127.0.0.1"}, 421),
         ({"host": ""}, 421),
         ({"content_length": ""}, 411),
+        ({"transfer_encoding": "chunked"}, 411),
         ({"content_length": str(BODY_MAX + 1)}, 413),
     ],
 )
