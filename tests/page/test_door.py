@@ -193,6 +193,45 @@ def test_a_sign_in_leads_nowhere_else(address: str) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("address", ["//evil.example", "//evil.example/x?y=1"])
+def test_no_screen_links_to_a_place_that_its_address_names(address: str) -> None:
+    async def main() -> None:
+        _, asks = await begun()
+
+        answers = [await one.get(address) for one in (asks, browser(World()))]
+
+        for answer in answers:
+            assert answer.status == 404
+            assert "evil" not in answer.text
+
+    run(main())
+
+
+def test_after_a_form_of_a_session_that_is_over_a_sign_in_leads_to_the_first_screen() -> None:
+    async def main() -> None:
+        world = World()
+        await world.begin()
+        asks = browser(world)
+
+        for path in ("/job/edit", "/dead/redrive"):
+            lost = await asks.post(path, {"job": "report-0"})
+
+            assert (lost.status, lost.field("next")) == (401, "/"), "not to all letters"
+
+    run(main())
+
+
+def test_a_token_that_is_wrong_does_not_lose_the_way() -> None:
+    async def main() -> None:
+        asks = browser(World())
+
+        wrong = await asks.sign_in("another")
+
+        assert wrong.field("next") == "/dead"
+
+    run(main())
+
+
 def test_a_session_ends_by_signing_out_and_by_itself() -> None:
     async def main() -> None:
         clock = [0.0]

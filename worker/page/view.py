@@ -152,7 +152,7 @@ class View:
         text = self._templates.get_template(template).render(
             title=title,
             path=request.url.path,
-            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            here=_here(request),
             session=session,
             author=(session.author if session else "") or self.backing.author,
             news=news,
@@ -183,6 +183,20 @@ class View:
         told = dead_words.unavailable(error, self.backing.ledger_table)
         late = error.why == "TimeoutError"
         return told + (" If there are very many letters, choose fewer, by age." if late else "")
+
+
+def own(address: str) -> str:
+    """An address of this page; the first screen for any other."""
+    ours = (
+        address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    )
+    return address if ours else "/"
+
+
+def _here(request: Request) -> str:
+    """Where the same screen is seen again; after a form that is the first, for it has none."""
+    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return own(address) if request.method != "POST" else "/"
 
 
 async def soon(store: str, asking: Awaitable[T]) -> T:
