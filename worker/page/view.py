@@ -31,6 +31,7 @@ Screen = Callable[[Request], Awaitable[Response]]
 Action = Callable[[Request, "Form"], Awaitable[Response]]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+AGAIN_S: Final = 5  # a screen that looks again by itself goes on after one look that failed
 SCREENS: Final = (
     ("/", "Now"),
     ("/timeline", "Timeline"),
@@ -164,7 +165,12 @@ class View:
         """Say what went wrong, and nothing else."""
         title = "Not done" if request.method == "POST" else "Cannot be shown"
         return self.show(
-            request, "wrong.html", status, title=title, text=f"{text[:1].upper()}{text[1:]}"
+            request,
+            "wrong.html",
+            status,
+            title=title,
+            text=f"{text[:1].upper()}{text[1:]}",
+            again_s=AGAIN_S if "hx-request" in request.headers else None,
         )
 
     def go(self, request: Request, address: str, text: str = "", *, well: bool = True) -> Response:
