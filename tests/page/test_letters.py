@@ -50,6 +50,20 @@ def test_every_number_heeds_the_filter(query: str, count: int) -> None:
     run(main())
 
 
+def test_however_many_there_are_the_letters_are_asked_for_once() -> None:
+    async def main() -> None:
+        world, asks = await begun()
+        world.room.calls.clear()
+
+        answer = await asks.get("/dead")
+
+        assert "40 letters in 4 groups" in answer.words
+        assert "Show all" not in answer.words, "all are shown"
+        assert world.room.calls.count("ledger:letters") == 1
+
+    run(main())
+
+
 def test_groups_say_what_they_died_of_and_what_to_do() -> None:
     async def main() -> None:
         _, asks = await begun()

@@ -5,7 +5,7 @@ here; where it is asked for, `dead_sweep` finds the message, and the log has a r
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -139,7 +139,15 @@ async def groups(desk: DeadDesk, pick: Pick) -> Groups:
     Raises:
         Unavailable: The index or the ledger could not be asked.
     """
-    letters = await chosen(desk, pick)
+    return await groups_of(desk, await chosen(desk, pick))
+
+
+async def groups_of(desk: DeadDesk, letters: Sequence[Letter]) -> Groups:
+    """Letters that are known, by what they died of.
+
+    Raises:
+        Unavailable: The ledger could not be asked.
+    """
     found = grouped(letters)
     records = await records_of(desk, [group.sample for group in found])
     told = tuple(
