@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 
 import pytest
 
@@ -201,6 +202,20 @@ def test_an_edit_is_shown_line_by_line_and_then_sent_and_its_original_is_kept() 
         )
         assert CANARY in original.text
         assert world.room.said()[-1] == ("show", "typo-0", f"original of {row.id}")
+
+    run(main())
+
+
+def test_an_edit_of_which_not_all_is_shown_says_so() -> None:
+    async def main() -> None:
+        _, asks = await calm()
+        new = json.dumps({**MENDED, "additional": {f"k{n}": 1 for n in range(5000)}})
+
+        preview = await edited(asks, new, step="preview")
+        short = await edited(asks, json.dumps(MENDED), step="preview")
+
+        assert re.search(r"And 1,0\d\d lines more, which are not shown", preview.words)
+        assert "not shown" not in short.words
 
     run(main())
 

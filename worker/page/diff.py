@@ -10,7 +10,6 @@ from worker.core.strict_json import Malformed, loads
 
 DEPTH: Final = 1_000
 CONTEXT: Final = 3
-LINES_MAX: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,6 @@ def pretty(text: str) -> str:
 def diff(old: str, new: str) -> list[Changed]:
     """What differs between two messages, each written with a line for each value."""
     before, after = pretty(old).splitlines(), pretty(new).splitlines()
-    rows = list(unified_diff(before, after, lineterm="", n=CONTEXT))[2 : LINES_MAX + 2]
+    rows = list(unified_diff(before, after, lineterm="", n=CONTEXT))[2:]
     told = [Changed(row[:1], row[1:] if row[:1] != "@" else "") for row in rows]
     return told[1:] if told and before[:1] == [told[1].text] else told

@@ -24,6 +24,7 @@ from worker.page.words import query
 from worker.words import dead as words
 from worker.words import why
 
+LINES_SHOWN: Final = 4_000
 _EMPTY: Final = {"reason": "", "force": ""}
 
 
@@ -116,6 +117,7 @@ class Jobs:
             )
         if told.sent:
             return self._view.go(request, query("/job", id=job), words.edited(told))
+        rows = diff(old, new)
         return self._view.show(
             request,
             "edit.html",
@@ -124,7 +126,8 @@ class Jobs:
             told=told,
             old=old,
             new=new,
-            rows=diff(old, new),
+            rows=rows[:LINES_SHOWN],
+            more=max(0, len(rows) - LINES_SHOWN),
             values=form.values(),
         )
 
