@@ -107,6 +107,7 @@ def test_an_order_goes_through_to_the_store(variables: dict[str, str]) -> None:
 def test_a_page_that_only_shows_has_no_token(variables: dict[str, str]) -> None:
     with started(variables, "--look-only") as ui:
         assert ui.token == ""
+        assert "to everybody with an account on this host" in ui.said
         assert "nothing can be changed" in ui.said
         assert ui.ask("GET", "/")[0] == 200
         assert ui.ask("POST", "/breaker", name="default")[0] == 403

@@ -91,7 +91,8 @@ async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> 
 def _tell(port: int, token: str | None) -> None:
     print(f"The page is at http://{HOST}:{port}/, for this host alone. Ctrl-C ends it.")
     if token is None:
-        print("It only shows: there is no token, and nothing can be changed.", flush=True)
+        shows = "It only shows, to everybody with an account on this host"
+        print(f"{shows}: there is no token, and nothing can be changed.", flush=True)
     else:
         print(f"It asks for this token, which is told only here:\n\n    {token}", flush=True)
 
