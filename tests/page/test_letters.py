@@ -163,6 +163,7 @@ async def edited(asks: Browser, new: str, *, step: str, **more: str) -> Answer:
     fields = {
         "csrf": shown.field("csrf"),
         "id": "typo-0",
+        "fence": shown.field("fence"),
         "author": "alice",
         "reason": "a typo",
         "old": old,
@@ -243,6 +244,22 @@ def test_an_edit_that_no_worker_would_take_is_not_sent_and_what_was_typed_is_kep
             kept = answer.text.split('id="new"')[1].split("\n", 1)[1].split("</textarea>")[0]
             assert kept == new.replace('"', "&#34;")
             assert answer.field("reason") == "a typo"
+        assert "typo-0" in world.room.left()
+
+    run(main())
+
+
+def test_an_edit_of_a_message_that_has_moved_on_is_not_sent_over_the_newer_one() -> None:
+    async def main() -> None:
+        world, asks = await calm()
+        before = world.room.ledger.records["typo-0"].fence
+        told = [
+            await edited(asks, json.dumps(MENDED), step=step, fence=str(before - 1))
+            for step in ("preview", "send")
+        ]
+
+        assert {answer.status for answer in told} == {422}
+        assert all("redriven by somebody else meanwhile" in answer.words for answer in told)
         assert "typo-0" in world.room.left()
 
     run(main())

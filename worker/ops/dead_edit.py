@@ -49,6 +49,7 @@ async def edit(
     put: Mapping[str, Any],
     drop: Sequence[str] = (),
     body: bytes | None = None,
+    fence: int | None = None,
     author: str,
     why: str,
     force: bool = False,
@@ -62,6 +63,7 @@ async def edit(
         put: Values by their paths, as `{"inference.maxTokens": 512}`.
         drop: Paths of what is to go.
         body: The whole new body instead; `put` and `drop` are made to it.
+        fence: The letter's whose message was looked at: a later letter is left alone.
         author: Who does it.
         why: The reason, for the log.
         force: Send it into an open circuit too.
@@ -73,6 +75,8 @@ async def edit(
     """
     row = row_of(desk, "edit", author=author, why=why, job=job, what="")
     record = await dead_record(desk, job)
+    if fence not in (None, record.fence):
+        return Edited(job=job, sent=False, wrong=MOVED_ON, dry=dry)
     async with holding(desk, record) as held:
         if held is None:
             return Edited(job=job, sent=False, wrong="its message is not in reach", dry=dry)

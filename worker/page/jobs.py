@@ -19,13 +19,14 @@ from worker.ops.desk import Misused
 from worker.ops.overrides import signed
 from worker.ops.path import Path, Step, path
 from worker.page.diff import diff, pretty
+from worker.page.picks import number_of
 from worker.page.view import Form, View, soon
 from worker.page.words import query
 from worker.words import dead as words
 from worker.words import why
 
 LINES_SHOWN: Final = 4_000
-_EMPTY: Final = {"reason": "", "force": ""}
+_EMPTY: Final = {"reason": "", "force": "", "fence": ""}
 
 
 class Jobs:
@@ -65,7 +66,9 @@ class Jobs:
         if found.body is None:
             text = f"its message is not in reach. {words.REACH}."
             return self._view.go(request, query("/job", id=job), text, well=False)
-        return self._editor(request, job, found.body, pretty(found.body), _EMPTY)
+        assert found.letter is not None, "else there was no body to ask for"
+        values = {"fence": str(found.letter.fence)}
+        return self._editor(request, job, found.body, pretty(found.body), values)
 
     def _editor(
         self,
@@ -102,6 +105,7 @@ class Jobs:
                 job,
                 put={},
                 body=new.encode(),
+                fence=int(number_of(form["fence"], "the letter's fence")),
                 author=author,
                 why=why,
                 force=bool(form["force"]),
