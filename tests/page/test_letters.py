@@ -107,6 +107,29 @@ def test_a_message_is_shown_on_a_click_and_the_log_says_so_before() -> None:
     run(main())
 
 
+DEEP = '{"prompt": %s}' % ("[" * 900 + "]" * 900)
+LONG = '{"promt": 123456789012345678901234567890}'
+
+
+@pytest.mark.parametrize("text", [DEEP, LONG])
+def test_a_message_that_cannot_be_laid_out_without_loss_is_shown_as_it_is(text: str) -> None:
+    async def main() -> None:
+        world, asks = await calm()
+        await world.room.die("odd-1", text.encode(), reason="too_deep", route="")
+
+        shown = await body_of(asks, "odd-1")
+        fields = {name: shown.field(name) for name in ("csrf", "id", "fence")}
+        signed = {"author": "alice", "reason": "a try", "step": "preview"}
+        same = await asks.post("/job/edit", {**fields, **signed, "old": text, "new": text})
+
+        assert shown.status == 200
+        assert shown.text.count(text.replace('"', "&#34;")) == 3, "shown, kept, and to be changed"
+        assert same.status == 422
+        assert "no worker would take it" in same.words
+
+    run(main())
+
+
 def test_where_the_log_cannot_be_written_no_message_is_shown() -> None:
     async def main() -> None:
         world, asks = await begun()
