@@ -184,6 +184,7 @@ def test_what_dies_after_the_number_was_shown_is_not_meant() -> None:
         ({"rate": "0"}, "the rate is from 0.1 to 500"),
         ({"rate": "nan"}, "the rate is a number, not 'nan'"),
         ({"canary": "1;2"}, "the canary takes the sizes of its stages"),
+        ({"canary": "9" * 5000}, "the canary takes the sizes of its stages"),
         ({"canary": "0"}, "stages are whole numbers above 0"),
         ({"stop_if": "2"}, "the share that stops a canary is from 0 to below 1"),
         ({"reason": ""}, "give a reason"),
