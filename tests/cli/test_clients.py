@@ -26,6 +26,16 @@ def test_an_endpoint_that_is_no_url_is_explained(command: str) -> None:
     assert "An endpoint that is named is no URL:" in told.stderr
 
 
+def test_a_worker_does_not_start_with_an_endpoint_that_is_no_url() -> None:
+    nonsense = {"AWS_ENDPOINT_URL_SQS": "https//me:secret-words@nowhere"}
+
+    told = CliRunner().invoke(app, ["run"], env=SETTINGS | nonsense)
+
+    assert told.exit_code == 1, told.exception
+    assert told.stderr.startswith("worker cannot start: the endpoint of sqs is no URL")
+    assert "secret-words" not in told.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_region_that_is_not_named_is_asked_for(command: str) -> None:
     nowhere = {"AWS_DEFAULT_REGION": None, "AWS_REGION": None, "AWS_CONFIG_FILE": "/dev/null"}
