@@ -62,6 +62,25 @@ def test_the_page_is_served_to_whoever_brings_the_token_until_ctrl_c(
         assert rest.strip() == "", "nothing is logged of who asked for what"
 
 
+def test_ctrl_c_does_not_wait_for_a_request_that_never_comes_whole(
+    variables: dict[str, str],
+) -> None:
+    with (
+        started(variables) as ui,
+        socket.create_connection(("127.0.0.1", ui.port), timeout=20) as line,
+    ):
+        us = f"127.0.0.1:{ui.port}"
+        head = f"POST /sign-in HTTP/1.1\r\nHost: {us}\r\nOrigin: http://{us}\r\n"
+        line.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n".encode())
+        line.sendall(b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert line.recv(1000).startswith(b"HTTP/1.1 100"), "it waits for the rest"
+
+        ui.process.send_signal(signal.SIGINT)
+        ui.process.communicate(timeout=30)
+
+        assert ui.process.returncode == 0
+
+
 def test_an_order_goes_through_to_the_store(variables: dict[str, str]) -> None:
     with started(variables) as ui:
         ui.ask("POST", "/sign-in", token=ui.token, next="/")
@@ -88,6 +107,7 @@ def test_an_order_goes_through_to_the_store(variables: dict[str, str]) -> None:
 def test_a_page_that_only_shows_has_no_token(variables: dict[str, str]) -> None:
     with started(variables, "--look-only") as ui:
         assert ui.token == ""
+        assert "to everybody with an account on this host" in ui.said
         assert "nothing can be changed" in ui.said
         assert ui.ask("GET", "/")[0] == 200
         assert ui.ask("POST", "/breaker", name="default")[0] == 403

@@ -40,7 +40,10 @@ def test_a_dead_job_is_read_mended_and_answered_and_its_text_is_nowhere_else(
         screens = {path: ui.ask("GET", path) for path in SCREENS}
         shown = ui.act("/job/body", seen="/job?id=lost-0", id="lost-0", reason="")
         old = json.dumps(lost[0])
-        edit = {"id": "lost-0", "old": old, "new": old.replace(', "route": "nowhere"', "")}
+        fence = re.search(r'name="fence" value="(\d+)"', shown[1])
+        assert fence is not None, shown
+        edit = {"id": "lost-0", "fence": fence[1], "old": old}
+        edit["new"] = old.replace(', "route": "nowhere"', "")
         preview = ui.act(
             "/job/edit", seen="/job?id=lost-0", **edit, reason="the default", step="preview"
         )

@@ -21,6 +21,7 @@ from worker.ops.dead_edit import edit
 from worker.ops.dead_import import adopt
 from worker.ops.dead_pace import Pace
 from worker.ops.dead_redrive import redrive
+from worker.ops.desk import Misused
 from worker.ports import Delivery, Fate
 from worker.sim.clock import wall_clock
 from worker.sim.memory import Mishap
@@ -490,5 +491,20 @@ def test_a_message_that_could_not_be_kept_in_hand_is_not_sent() -> None:
         assert (told.sent, told.answered) == (1, 1)
         assert told.kept == {"held for too long: others may have them in hand": 2}
         assert len(room.left()) == 2
+
+    run(main())
+
+
+def test_a_message_that_is_too_deep_to_be_written_is_only_changed_as_a_whole() -> None:
+    async def main() -> None:
+        room = DeadRoom()
+        deep = b'{"prompt": %b%b}' % (b"[" * 900, b"]" * 900)
+        await room.die("deep", deep, reason="too_deep")
+
+        with pytest.raises(Misused, match="no JSON object \\(too_deep\\), so give the whole one"):
+            await edit(room.desk, "deep", put={"route": "chat"}, **WHO)
+        told = await edit(room.desk, "deep", put={}, body=body_of("deep"), **WHO)
+
+        assert told.sent
 
     run(main())

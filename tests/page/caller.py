@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
@@ -75,7 +75,7 @@ class Browser:
 
     async def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One request; a header that is empty is left out."""
-        where = urlsplit(path)
+        where, _, query = path.partition("?")
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         given = {"host": HOST, "cookie": cookies, **headers}
         scope = {
@@ -84,9 +84,9 @@ class Browser:
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": where.path,
-            "raw_path": where.path.encode(),
-            "query_string": where.query.encode(),
+            "path": where,
+            "raw_path": where.encode(),
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [
                 (name.replace("_", "-").encode(), value.encode())

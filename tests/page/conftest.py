@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 
 from tests.page.served import TOKEN, Served, served
 from worker.ops import dead_sweep
-from worker.page import fleet, status_screens
+from worker.page import fleet, status_screens, view
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
@@ -64,6 +64,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Screens look again every second, so that nobody has to wait for it."""
     monkeypatch.setattr(status_screens, "REFRESH_S", 1)
     monkeypatch.setattr(fleet, "REFRESH_S", 1)
+    monkeypatch.setattr(view, "AGAIN_S", 1)
 
 
 class Visitor:

@@ -261,11 +261,16 @@ def test_what_is_shown_stays_and_says_that_it_is_old_when_no_answer_comes(visit:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_store_that_goes_down_is_told_where_its_figures_were(visit: Visits, site: Served) -> None:
+def test_a_store_that_goes_down_is_told_where_its_figures_were_until_it_is_back(
+    visit: Visits, site: Served
+) -> None:
     page = visit().sign_in("/workers")
     site.world.room.silence = Mishap(when="before")
 
     expect(page.get_by_role("alert")).to_contain_text("cannot be used")
+    site.world.room.silence = None
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("tbody tr").first).to_be_visible()
 
 
 def test_without_scripts_a_screen_looks_again_by_itself(visit: Visits, site: Served) -> None:

@@ -75,6 +75,7 @@ def test_nothing_is_done_without_a_session_or_without_the_secret_of_its_form() -
         ({"host": "127.0.0.1"}, 421),
         ({"host": ""}, 421),
         ({"content_length": ""}, 411),
+        ({"transfer_encoding": "chunked"}, 411),
         ({"content_length": str(BODY_MAX + 1)}, 413),
     ],
 )
@@ -188,6 +189,45 @@ def test_a_sign_in_leads_nowhere_else(address: str) -> None:
         answer = await browser(World()).post("/sign-in", {"token": TOKEN, "next": address})
 
         assert answer.header("location") == "/"
+
+    run(main())
+
+
+@pytest.mark.parametrize("address", ["//evil.example", "//evil.example/x?y=1"])
+def test_no_screen_links_to_a_place_that_its_address_names(address: str) -> None:
+    async def main() -> None:
+        _, asks = await begun()
+
+        answers = [await one.get(address) for one in (asks, browser(World()))]
+
+        for answer in answers:
+            assert answer.status == 404
+            assert "evil" not in answer.text
+
+    run(main())
+
+
+def test_after_a_form_of_a_session_that_is_over_a_sign_in_leads_to_the_first_screen() -> None:
+    async def main() -> None:
+        world = World()
+        await world.begin()
+        asks = browser(world)
+
+        for path in ("/job/edit", "/dead/redrive"):
+            lost = await asks.post(path, {"job": "report-0"})
+
+            assert (lost.status, lost.field("next")) == (401, "/"), "not to all letters"
+
+    run(main())
+
+
+def test_a_token_that_is_wrong_does_not_lose_the_way() -> None:
+    async def main() -> None:
+        asks = browser(World())
+
+        wrong = await asks.sign_in("another")
+
+        assert wrong.field("next") == "/dead"
 
     run(main())
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 
 import pytest
 
@@ -50,6 +51,20 @@ def test_every_number_heeds_the_filter(query: str, count: int) -> None:
     run(main())
 
 
+def test_however_many_there_are_the_letters_are_asked_for_once() -> None:
+    async def main() -> None:
+        world, asks = await begun()
+        world.room.calls.clear()
+
+        answer = await asks.get("/dead")
+
+        assert "40 letters in 4 groups" in answer.words
+        assert "Show all" not in answer.words, "all are shown"
+        assert world.room.calls.count("ledger:letters") == 1
+
+    run(main())
+
+
 def test_groups_say_what_they_died_of_and_what_to_do() -> None:
     async def main() -> None:
         _, asks = await begun()
@@ -88,6 +103,29 @@ def test_a_message_is_shown_on_a_click_and_the_log_says_so_before() -> None:
         assert "queue:dead:receive" not in world.room.calls[:row_at]
         assert "queue:dead:receive" in world.room.calls[row_at:]
         assert world.room.dead.depth().visible == 40, "nothing was taken"
+
+    run(main())
+
+
+DEEP = '{"prompt": %s}' % ("[" * 900 + "]" * 900)
+LONG = '{"promt": 123456789012345678901234567890}'
+
+
+@pytest.mark.parametrize("text", [DEEP, LONG])
+def test_a_message_that_cannot_be_laid_out_without_loss_is_shown_as_it_is(text: str) -> None:
+    async def main() -> None:
+        world, asks = await calm()
+        await world.room.die("odd-1", text.encode(), reason="too_deep", route="")
+
+        shown = await body_of(asks, "odd-1")
+        fields = {name: shown.field(name) for name in ("csrf", "id", "fence")}
+        signed = {"author": "alice", "reason": "a try", "step": "preview"}
+        same = await asks.post("/job/edit", {**fields, **signed, "old": text, "new": text})
+
+        assert shown.status == 200
+        assert shown.text.count(text.replace('"', "&#34;")) == 3, "shown, kept, and to be changed"
+        assert same.status == 422
+        assert "no worker would take it" in same.words
 
     run(main())
 
@@ -148,6 +186,7 @@ async def edited(asks: Browser, new: str, *, step: str, **more: str) -> Answer:
     fields = {
         "csrf": shown.field("csrf"),
         "id": "typo-0",
+        "fence": shown.field("fence"),
         "author": "alice",
         "reason": "a typo",
         "old": old,
@@ -191,6 +230,20 @@ def test_an_edit_is_shown_line_by_line_and_then_sent_and_its_original_is_kept() 
     run(main())
 
 
+def test_an_edit_of_which_not_all_is_shown_says_so() -> None:
+    async def main() -> None:
+        _, asks = await calm()
+        new = json.dumps({**MENDED, "additional": {f"k{n}": 1 for n in range(5000)}})
+
+        preview = await edited(asks, new, step="preview")
+        short = await edited(asks, json.dumps(MENDED), step="preview")
+
+        assert re.search(r"And 1,0\d\d lines more, which are not shown", preview.words)
+        assert "not shown" not in short.words
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("new", "says"),
     [
@@ -214,6 +267,22 @@ def test_an_edit_that_no_worker_would_take_is_not_sent_and_what_was_typed_is_kep
             kept = answer.text.split('id="new"')[1].split("\n", 1)[1].split("</textarea>")[0]
             assert kept == new.replace('"', "&#34;")
             assert answer.field("reason") == "a typo"
+        assert "typo-0" in world.room.left()
+
+    run(main())
+
+
+def test_an_edit_of_a_message_that_has_moved_on_is_not_sent_over_the_newer_one() -> None:
+    async def main() -> None:
+        world, asks = await calm()
+        before = world.room.ledger.records["typo-0"].fence
+        told = [
+            await edited(asks, json.dumps(MENDED), step=step, fence=str(before - 1))
+            for step in ("preview", "send")
+        ]
+
+        assert {answer.status for answer in told} == {422}
+        assert all("redriven by somebody else meanwhile" in answer.words for answer in told)
         assert "typo-0" in world.room.left()
 
     run(main())

@@ -1,6 +1,7 @@
 """Dead letters that are sent back or thrown away on the page: how many, how fast, and how far."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tests.page.caller import Answer, Browser, begun, calm
 from worker.core.ledger import State
 from worker.core.verdict import Mode
 from worker.ops.overrides import hold
+from worker.sim.clock import wall_clock
+from worker.words.breaker import utc
 
 
 async def ended(asks: Browser, answer: Answer) -> Answer:
@@ -56,6 +59,23 @@ def test_a_group_is_sent_back_and_its_screen_says_how_it_went() -> None:
         assert not [job for job in world.room.left() if job.startswith("sum-")]
         row = next(one for one in world.room.index.log.values() if one.verb == "redrive")
         assert (row.author, row.why) == ("alice", "incident 42")
+        assert re.search(r"died before \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 5 of 5 sent", row.what)
+
+    run(main())
+
+
+@pytest.mark.parametrize("at", ["-1e300", "0", "1e12", "1e300"])
+def test_whatever_time_a_form_brings_a_mistake_in_it_comes_back_as_one(at: str) -> None:
+    async def main() -> None:
+        _, asks = await calm()
+
+        wrong = await redriven(asks, at=at, rate="fast")
+
+        assert wrong.status == 422
+        assert "the rate is a number" in wrong.words
+        until = re.search(r"up to ([\d-]{10} [\d:]{8}) UTC", wrong.words)
+        assert until is not None
+        assert until[1] <= utc(wall_clock()), "no letter is meant that is yet to die"
 
     run(main())
 
@@ -164,6 +184,7 @@ def test_what_dies_after_the_number_was_shown_is_not_meant() -> None:
         ({"rate": "0"}, "the rate is from 0.1 to 500"),
         ({"rate": "nan"}, "the rate is a number, not 'nan'"),
         ({"canary": "1;2"}, "the canary takes the sizes of its stages"),
+        ({"canary": "9" * 5000}, "the canary takes the sizes of its stages"),
         ({"canary": "0"}, "stages are whole numbers above 0"),
         ({"stop_if": "2"}, "the share that stops a canary is from 0 to below 1"),
         ({"reason": ""}, "give a reason"),

@@ -1,6 +1,7 @@
 """What the screens say of a fleet in an outage, of one that is well, and of stores that are not."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -262,5 +263,20 @@ def test_names_that_others_chose_stay_text() -> None:
             assert "<script>alert" not in answer.text
             assert "<b>&" not in answer.text
             assert "&lt;script&gt;alert(1)" in answer.text
+
+    run(main())
+
+
+def test_every_time_of_day_says_of_which_zone_it_is() -> None:
+    async def main() -> None:
+        _, asks = await begun()
+
+        for path in ("/timeline", "/breaker?name=near", "/dead/log", "/job?id=typo-0"):
+            assert "When (UTC)" in (await asks.get(path)).words, path
+        job = (await asks.get("/job?id=sum-1")).text
+
+        steps = re.findall(r"<time [^>]*>([^<]*:\d\d[^<]*)</time>", job)
+        assert len(steps) >= 2
+        assert all(one.endswith(" UTC") for one in steps)
 
     run(main())

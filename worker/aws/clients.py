@@ -18,6 +18,7 @@ from typing import Any, Final
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
+from botocore.exceptions import InvalidConfigError
 
 from worker.aws.bedrock import bedrock_config
 from worker.aws.sqs import WAIT_MAX_S
@@ -103,7 +104,11 @@ async def open_clients(
 
         async def opened(service: str, config: AioConfig, region: str = "") -> Any:
             where = {"region_name": region} if region else {}
-            return await stack.enter_async_context(create(service, config=config, **where))
+            try:
+                return await stack.enter_async_context(create(service, config=config, **where))
+            except ValueError:  # its text has the whole address, perhaps with a password
+                wrong = f"the endpoint of {service} is no URL: see AWS_ENDPOINT_URL and its kin"
+                raise InvalidConfigError(error_msg=wrong) from None
 
         bedrock = {
             region: await opened("bedrock-runtime", bedrock_config(pool, bedrock_read_s), region)

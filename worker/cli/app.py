@@ -407,7 +407,10 @@ def ui(
     *,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 for any.")] = 0,
     look_only: Annotated[
-        bool, typer.Option("--look-only", help="No token, and nothing can be changed.")
+        bool,
+        typer.Option(
+            "--look-only", help="No token: all on this host see it. Nothing can be changed."
+        ),
     ] = False,
     config: Config = None,
 ) -> None:

@@ -15,11 +15,10 @@ from typing import Any, Final
 
 import orjson
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError
 
 from worker.aws.breakers import DynamoBreakers
 from worker.cli.check import loaded
+from worker.cli.clients import Unopened, clients
 from worker.core.policy import EVERY, BreakerPolicy
 from worker.core.verdict import Mode
 from worker.ops import breakers, overrides, policies
@@ -196,15 +195,13 @@ def at_desk(config: Path | None, act: Callable[[Desk], Awaitable[int]]) -> int:
         return _tell(text.in_doubt(error), code=2)
     except Unavailable as error:
         return _tell(text.unavailable(error, ours.settings.breakers_table), code=2)
-    except BotoCoreError as error:  # the SDK could not even make a client
-        code = type(error).__name__
-        wrong = Unavailable("breakers", code, local=True)
-        return _tell(text.unavailable(wrong, ours.settings.breakers_table), code=2)
+    except Unopened as error:
+        return _tell(str(error), code=2)
 
 
 async def _open(ours: Loaded, act: Callable[[Desk], Awaitable[int]]) -> int:
-    async with get_session().create_client("dynamodb", config=_CONFIG) as client:
-        return await act(desk_of(ours, client))
+    async with clients(_CONFIG, "dynamodb") as made:
+        return await act(desk_of(ours, made["dynamodb"]))
 
 
 def desk_of(ours: Loaded, dynamodb: Any) -> Desk:

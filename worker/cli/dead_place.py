@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError
 
 from worker.aws.dead_letters import DynamoDeadLetters
 from worker.aws.ledger import DynamoLedger
@@ -17,6 +15,7 @@ from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
 from worker.cli.breaker import desk_of
 from worker.cli.check import loaded
+from worker.cli.clients import Unopened, clients
 from worker.ops.dead_desk import DeadDesk, DeadLane
 from worker.ops.desk import Misused
 from worker.ports import Unavailable
@@ -44,19 +43,13 @@ def at_desk(config: Path | None, act: Callable[[DeadDesk], Awaitable[int]]) -> i
         return _wrong(f"{error}.")
     except Unavailable as error:
         return _wrong(text.unavailable(error, ours.settings.ledger_table))
-    except BotoCoreError as error:  # the SDK could not even make a client
-        wrong = Unavailable("ledger", type(error).__name__, local=True)
-        return _wrong(text.unavailable(wrong, ours.settings.ledger_table))
+    except Unopened as error:
+        return _wrong(str(error))
 
 
 async def _open(ours: Loaded, act: Callable[[DeadDesk], Awaitable[int]]) -> int:
-    session = get_session()
-    async with (
-        session.create_client("sqs", config=PATIENT) as sqs,
-        session.create_client("dynamodb", config=PATIENT) as dynamodb,
-        session.create_client("s3", config=PATIENT) as s3,
-    ):
-        return await act(dead_desk_of(ours, sqs=sqs, dynamodb=dynamodb, s3=s3))
+    async with clients(PATIENT, "sqs", "dynamodb", "s3") as made:
+        return await act(dead_desk_of(ours, **made))
 
 
 def dead_desk_of(ours: Loaded, *, sqs: Any, dynamodb: Any, s3: Any) -> DeadDesk:

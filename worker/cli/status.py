@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import orjson
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError
 
 from worker.aws.depths import depth
 from worker.aws.ledger import DynamoLedger
 from worker.cli.breaker import desk_of
 from worker.cli.check import loaded
+from worker.cli.clients import Unopened, clients
 from worker.cli.doctor.asking import unasked
 from worker.cli.in_time import left, run
 from worker.ops.status import LIMIT_S, Sources, Status, status
@@ -46,7 +45,10 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
         return 2
     try:
         found = run(_asked(ours), OPEN_S + LIMIT_S)
-    except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
+    except Unopened as error:
+        print(error, file=sys.stderr)
+        return left(2)
+    except TimeoutError as error:  # credentials that do not come
         print(unasked(error), file=sys.stderr)
         return left(2)
     if as_json:
@@ -57,12 +59,8 @@ def show(config: Path | None, *, why: bool, as_json: bool) -> int:
 
 
 async def _asked(ours: Loaded) -> Status:
-    session = get_session()
-    async with (
-        session.create_client("dynamodb", config=HURRIED) as dynamodb,
-        session.create_client("sqs", config=HURRIED) as sqs,
-    ):
-        return await status(sources_of(ours, dynamodb, sqs))
+    async with clients(HURRIED, "dynamodb", "sqs") as made:
+        return await status(sources_of(ours, made["dynamodb"], made["sqs"]))
 
 
 def sources_of(ours: Loaded, dynamodb: Any, sqs: Any) -> Sources:

@@ -8,15 +8,12 @@ import secrets
 import socket
 import sys
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError
-
 from worker.cli.breaker import desk_of, user
 from worker.cli.check import loaded, shown_settings
+from worker.cli.clients import Unopened, clients
 from worker.cli.dead_place import PATIENT, dead_desk_of
 from worker.cli.doctor.asking import unasked
 from worker.cli.in_time import left, run
@@ -24,6 +21,7 @@ from worker.cli.status import HURRIED, sources_of
 from worker.settings import Loaded, SettingsError
 
 HOST: Final = "127.0.0.1"
+STOP_S: Final = 3  # at the end, for answers under way: not for a request that never comes whole
 MISSING: Final = (
     "the page needs {name}, which is not installed here:\n\n    pip install 'inference-worker[ui]'"
 )
@@ -48,7 +46,9 @@ def ui(config: Path | None, *, port: int, look_only: bool) -> int:
         return left(0)  # how it is ended
     except ModuleNotFoundError as error:
         return left(_wrong(MISSING.format(name=error.name)))
-    except (BotoCoreError, TimeoutError) as error:  # the SDK could not even make a client
+    except Unopened as error:
+        return left(_wrong(str(error)))
+    except TimeoutError as error:  # credentials that do not come
         return left(_wrong(str(unasked(error))))
     return left(0)
 
@@ -59,15 +59,8 @@ async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> 
     from worker.page import Backing, Door, page  # noqa: PLC0415
 
     port = listening.getsockname()[1]
-    settings, session = ours.settings, get_session()
-    async with AsyncExitStack() as stack:
-
-        async def client(service: str, config: object) -> object:
-            made = session.create_client(service, config=config)
-            return await stack.enter_async_context(made)
-
-        quick = {name: await client(name, HURRIED) for name in ("sqs", "dynamodb", "s3")}
-        patient = {name: await client(name, PATIENT) for name in ("sqs", "dynamodb", "s3")}
+    settings, services = ours.settings, ("sqs", "dynamodb", "s3")
+    async with clients(HURRIED, *services) as quick, clients(PATIENT, *services) as patient:
         backing = Backing(
             service=settings.service,
             sources=sources_of(ours, quick["dynamodb"], quick["sqs"]),
@@ -84,7 +77,12 @@ async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> 
         app = page(backing, Door(token, time.monotonic), port=port)
         # Addresses name jobs: nothing is logged of them.
         how = uvicorn.Config(
-            app, access_log=False, log_level="warning", server_header=False, ws="none"
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=STOP_S,
+            ws="none",
         )
         _tell(port, token)
         await uvicorn.Server(how).serve(sockets=[listening])
@@ -93,7 +91,8 @@ async def _serve(ours: Loaded, listening: socket.socket, *, look_only: bool) -> 
 def _tell(port: int, token: str | None) -> None:
     print(f"The page is at http://{HOST}:{port}/, for this host alone. Ctrl-C ends it.")
     if token is None:
-        print("It only shows: there is no token, and nothing can be changed.", flush=True)
+        shows = "It only shows, to everybody with an account on this host"
+        print(f"{shows}: there is no token, and nothing can be changed.", flush=True)
     else:
         print(f"It asks for this token, which is told only here:\n\n    {token}", flush=True)
 

@@ -5,8 +5,9 @@ here; where it is asked for, `dead_sweep` finds the message, and the log has a r
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -139,7 +140,15 @@ async def groups(desk: DeadDesk, pick: Pick) -> Groups:
     Raises:
         Unavailable: The index or the ledger could not be asked.
     """
-    letters = await chosen(desk, pick)
+    return await groups_of(desk, await chosen(desk, pick))
+
+
+async def groups_of(desk: DeadDesk, letters: Sequence[Letter]) -> Groups:
+    """Letters that are known, by what they died of.
+
+    Raises:
+        Unavailable: The ledger could not be asked.
+    """
     found = grouped(letters)
     records = await records_of(desk, [group.sample for group in found])
     told = tuple(
@@ -287,6 +296,8 @@ def words_of(pick: Pick) -> str:
 
     >>> words_of(Pick(fingerprint="7a3f", tenant="acme")), words_of(Pick())
     ('fingerprint 7a3f, tenant acme', 'all')
+    >>> words_of(Pick(until=1_795_641_743.4))
+    'died before 2026-11-25 21:22:23 UTC'
     """
     parts = [
         f"{name} {text}"
@@ -298,7 +309,11 @@ def words_of(pick: Pick) -> str:
         more = f" and {len(pick.jobs) - 3} more" if len(pick.jobs) > len(first) else ""
         parts.append(f"job {', '.join(first)}{more}")
     if pick.since:
-        parts.append(f"died from {pick.since:.0f} on")
+        parts.append(f"died from {_utc(pick.since)} on")
     if pick.until != float("inf"):
-        parts.append(f"died before {pick.until:.0f}")
+        parts.append(f"died before {_utc(pick.until)}")
     return ", ".join(parts) or "all"
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -21,6 +21,7 @@ from worker.ops.dead_send import MOVED_ON, route_of, send_back, taken, would_die
 from worker.ops.desk import Misused
 
 ROW_BYTES_MAX: Final = 300_000  # DynamoDB's limit is 400 KB for the whole item
+DEPTH: Final = 250  # orjson writes no deeper than 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ async def edit(
     put: Mapping[str, Any],
     drop: Sequence[str] = (),
     body: bytes | None = None,
+    fence: int | None = None,
     author: str,
     why: str,
     force: bool = False,
@@ -62,6 +64,7 @@ async def edit(
         put: Values by their paths, as `{"inference.maxTokens": 512}`.
         drop: Paths of what is to go.
         body: The whole new body instead; `put` and `drop` are made to it.
+        fence: The letter's whose message was looked at: a later letter is left alone.
         author: Who does it.
         why: The reason, for the log.
         force: Send it into an open circuit too.
@@ -73,6 +76,8 @@ async def edit(
     """
     row = row_of(desk, "edit", author=author, why=why, job=job, what="")
     record = await dead_record(desk, job)
+    if fence not in (None, record.fence):
+        return Edited(job=job, sent=False, wrong=MOVED_ON, dry=dry)
     async with holding(desk, record) as held:
         if held is None:
             return Edited(job=job, sent=False, wrong="its message is not in reach", dry=dry)
@@ -109,7 +114,7 @@ def changed(body: bytes, put: Mapping[str, Any], drop: Sequence[str]) -> bytes:
     """
     if not put and not drop:
         return body
-    tree = loads(body, body_bytes=len(body), depth=1_000)
+    tree = loads(body, body_bytes=len(body), depth=DEPTH)
     if isinstance(tree, Malformed):
         msg = f"the message is no JSON object ({tree.reason}), so give the whole one with --body"
         raise Misused(msg)
@@ -154,7 +159,7 @@ def _key(tree: Any, step: str, path: str) -> Any:
 
 
 def _differs(old: bytes, new: bytes) -> tuple[str, ...]:
-    trees = [loads(body, body_bytes=len(body), depth=1_000) for body in (old, new)]
+    trees = [loads(body, body_bytes=len(body), depth=DEPTH) for body in (old, new)]
     before, after = ({} if isinstance(tree, Malformed) else tree for tree in trees)
     fields = dict.fromkeys((*before, *after))
     missing = object()

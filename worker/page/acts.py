@@ -81,7 +81,7 @@ class Acts:
 
     async def _redrive(self, request: Request, form: Form) -> Response:
         choice = choice_of(form.__getitem__, form.every)
-        at = number_of(form["at"], "the time of the form")
+        at = self._time_of(form)
         desk = self._view.backing.dead
         pick = choice.pick(at)
         try:
@@ -104,6 +104,11 @@ class Acts:
                 request, choice, at, form.values(), status=422, wrong=f"{error}."
             )
         return self._view.go(request, query("/dead/run", id=run.id))
+
+    def _time_of(self, form: Form) -> float:
+        """When the letters of a form were counted: nobody has counted later than now."""
+        at = number_of(form["at"], "the time of the form")
+        return max(0.0, min(at, self._view.backing.letters.at()))
 
     # --- discard ---------------------------------------------------------------------
 
@@ -137,7 +142,7 @@ class Acts:
 
     async def _discard(self, request: Request, form: Form) -> Response:
         choice = choice_of(form.__getitem__, form.every)
-        at = number_of(form["at"], "the time of the form")
+        at = self._time_of(form)
         desk = self._view.backing.dead
         pick = choice.pick(at)
         try:

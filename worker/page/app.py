@@ -19,7 +19,7 @@ from worker.page.jobs import Jobs
 from worker.page.letters import Letters
 from worker.page.runs import Runs
 from worker.page.status_screens import StatusScreens
-from worker.page.view import Action, Form, Screen, View
+from worker.page.view import Action, Form, Screen, View, own
 
 
 def page(backing: Backing, door: Door, *, port: int) -> Guard:
@@ -67,8 +67,9 @@ def _sign_in(view: View) -> Screen:
         name = view.door.let_in(form["token"])
         if name is None:
             wrong = "This is not the token. It was printed when `inference-worker ui` started."
-            return view.show(request, "sign_in.html", 401, title="Sign in", wrong=wrong)
-        answer = RedirectResponse(_own(form["next"]), 303)
+            here = own(form["next"])
+            return view.show(request, "sign_in.html", 401, title="Sign in", wrong=wrong, next=here)
+        answer = RedirectResponse(own(form["next"]), 303)
         answer.set_cookie(view.cookie, name, httponly=True, samesite="strict", path="/")
         return answer
 
@@ -83,11 +84,3 @@ def _sign_out(view: View) -> Action:
         return answer
 
     return sign_out
-
-
-def _own(address: str) -> str:
-    """An address of this page; the first screen for any other."""
-    own = (
-        address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
-    )
-    return address if own else "/"

@@ -55,17 +55,21 @@ def shares(shown: Timeline) -> dict[str, Any]:
     return {
         "at": [round(one, 1) for one in at],
         "lines": [
-            {"name": line.name, "share": [_share(line.stretches, one) for one in at]}
-            for line in shown.lines
+            {"name": line.name, "share": _shares(line.stretches, at)} for line in shown.lines
         ],
     }
 
 
-def _share(stretches: Sequence[Stretch], at: float) -> float | None:
-    for one in reversed(stretches):
-        if one.since_at <= at:
-            return None if one.state is None else round(100 * _admitted(one), 1)
-    return None
+def _shares(stretches: Sequence[Stretch], points: Sequence[float]) -> list[float | None]:
+    """What was admitted at each point in time; both are walked once, for they may be many."""
+    found: list[float | None] = []
+    n = -1
+    for at in points:
+        while n + 1 < len(stretches) and stretches[n + 1].since_at <= at:
+            n += 1
+        known = n >= 0 and stretches[n].state is not None
+        found.append(round(100 * _admitted(stretches[n]), 1) if known else None)
+    return found
 
 
 def _admitted(one: Stretch) -> float:

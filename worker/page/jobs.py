@@ -19,12 +19,14 @@ from worker.ops.desk import Misused
 from worker.ops.overrides import signed
 from worker.ops.path import Path, Step, path
 from worker.page.diff import diff, pretty
+from worker.page.picks import number_of
 from worker.page.view import Form, View, soon
 from worker.page.words import query
 from worker.words import dead as words
 from worker.words import why
 
-_EMPTY: Final = {"reason": "", "force": ""}
+LINES_SHOWN: Final = 4_000
+_EMPTY: Final = {"reason": "", "force": "", "fence": ""}
 
 
 class Jobs:
@@ -64,7 +66,9 @@ class Jobs:
         if found.body is None:
             text = f"its message is not in reach. {words.REACH}."
             return self._view.go(request, query("/job", id=job), text, well=False)
-        return self._editor(request, job, found.body, pretty(found.body), _EMPTY)
+        assert found.letter is not None, "else there was no body to ask for"
+        values = {"fence": str(found.letter.fence)}
+        return self._editor(request, job, found.body, pretty(found.body), values)
 
     def _editor(
         self,
@@ -101,6 +105,7 @@ class Jobs:
                 job,
                 put={},
                 body=new.encode(),
+                fence=int(number_of(form["fence"], "the letter's fence")),
                 author=author,
                 why=why,
                 force=bool(form["force"]),
@@ -116,6 +121,7 @@ class Jobs:
             )
         if told.sent:
             return self._view.go(request, query("/job", id=job), words.edited(told))
+        rows = diff(old, new)
         return self._view.show(
             request,
             "edit.html",
@@ -124,7 +130,8 @@ class Jobs:
             told=told,
             old=old,
             new=new,
-            rows=diff(old, new),
+            rows=rows[:LINES_SHOWN],
+            more=max(0, len(rows) - LINES_SHOWN),
             values=form.values(),
         )
 

@@ -3,15 +3,15 @@
 No text of a job is here. An edit's original is shown on demand, and the log says so first.
 """
 
-import asyncio
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from worker.core.dead import Pick
 from worker.ops.dead_bodies import original
-from worker.ops.dead_desk import groups, listing
+from worker.ops.dead_desk import Groups, Listing, groups_of, listing
 from worker.ops.desk import Misused
 from worker.page.picks import PARTS, Choice, choice_of
 from worker.page.view import Form, View, soon
@@ -39,9 +39,7 @@ class Letters:
     async def _list(self, request: Request) -> Response:
         choice = asked(request)
         pick = choice.pick(self._desk.at())
-        grouped, listed = await soon(
-            "ledger", asyncio.gather(groups(self._desk, pick), listing(self._desk, pick))
-        )
+        listed, grouped = await soon("ledger", self._asked(pick))
         return self._view.show(
             request,
             "dead.html",
@@ -53,6 +51,11 @@ class Letters:
             count=len(listed.letters),
             at=listed.at,
         )
+
+    async def _asked(self, pick: Pick) -> tuple[Listing, Groups]:
+        """Asked once: there may be very many, and both are to tell of the same."""
+        listed = await listing(self._desk, pick)
+        return listed, await groups_of(self._desk, listed.letters)
 
     async def _log(self, request: Request) -> Response:
         at = self._desk.at()

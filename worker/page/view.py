@@ -31,6 +31,7 @@ Screen = Callable[[Request], Awaitable[Response]]
 Action = Callable[[Request, "Form"], Awaitable[Response]]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+AGAIN_S: Final = 5  # a screen that looks again by itself goes on after one look that failed
 SCREENS: Final = (
     ("/", "Now"),
     ("/timeline", "Timeline"),
@@ -152,7 +153,7 @@ class View:
         text = self._templates.get_template(template).render(
             title=title,
             path=request.url.path,
-            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            here=_here(request),
             session=session,
             author=(session.author if session else "") or self.backing.author,
             news=news,
@@ -164,7 +165,12 @@ class View:
         """Say what went wrong, and nothing else."""
         title = "Not done" if request.method == "POST" else "Cannot be shown"
         return self.show(
-            request, "wrong.html", status, title=title, text=f"{text[:1].upper()}{text[1:]}"
+            request,
+            "wrong.html",
+            status,
+            title=title,
+            text=f"{text[:1].upper()}{text[1:]}",
+            again_s=AGAIN_S if "hx-request" in request.headers else None,
         )
 
     def go(self, request: Request, address: str, text: str = "", *, well: bool = True) -> Response:
@@ -183,6 +189,20 @@ class View:
         told = dead_words.unavailable(error, self.backing.ledger_table)
         late = error.why == "TimeoutError"
         return told + (" If there are very many letters, choose fewer, by age." if late else "")
+
+
+def own(address: str) -> str:
+    """An address of this page; the first screen for any other."""
+    ours = (
+        address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    )
+    return address if ours else "/"
+
+
+def _here(request: Request) -> str:
+    """Where the same screen is seen again; after a form that is the first, for it has none."""
+    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return own(address) if request.method != "POST" else "/"
 
 
 async def soon(store: str, asking: Awaitable[T]) -> T:

@@ -27,7 +27,6 @@ NOT_SHARED: Final = (
 _ADVICE: Final = {
     "AccessDeniedException": "Whoever runs this lacks dynamodb:Query or dynamodb:PutItem on it.",
     "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
-    "NoRegionError": "Set AWS_DEFAULT_REGION.",
     "RacedTooOften": "Others write this record all the time; give the order again.",
     "RecordUnreadable": "A later version wrote it: use a command of that version.",
     "ResourceNotFoundException": "There is no such table in this account and Region; "

@@ -29,7 +29,6 @@ _ADVICE: Final = {
     "AccessDeniedException": "Whoever runs this lacks a right: docs/dead-letters.md lists them.",
     "IndexBackfilling": "The index `dead` is being built; wait until it is active.",
     "NoCredentialsError": "Run it where the worker runs, or sign in: aws sso login.",
-    "NoRegionError": "Set AWS_REGION.",
     "ResourceNotFoundException": "There is no such table in this account and Region; "
     "`inference-worker doctor` says how to make it.",
 }

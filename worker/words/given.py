@@ -11,6 +11,7 @@ from worker.words.breaker import span
 
 AGE_MAX_S: Final = 400 * 86_400.0
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_SIZE: Final = re.compile(r"\d{1,9}")  # of thousands of digits no number can be read
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -92,13 +93,16 @@ def age_s(given: str, option: str) -> float:
 def stages_of(given: str | None, option: str = "--canary") -> tuple[int, ...]:
     """The sizes of a canary's stages, as 1,10,100; none if none are given.
 
+    >>> stages_of("1, 10")
+    (1, 10)
+
     Raises:
         Misused: They are no whole numbers; the message names the option.
     """
     if given is None:
         return ()
     parts = given.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
+    if not all(_SIZE.fullmatch(part.strip()) for part in parts):
         msg = f"{option} takes the sizes of its stages, as in 1,10,100, not {given!r}"
         raise Misused(msg)
     return tuple(int(part) for part in parts)
