@@ -463,6 +463,7 @@ def test_a_discard_that_was_cut_short_is_finished_by_the_next(
         second = await dead_discard.discard(room.desk, ALL, **WHO, unfound=True)
 
         assert first.stopped
+        assert [first.stopped in what for _, _, what in room.said()] == [True, False]
         assert not second.stopped
         assert room.left() == await room.listed() == []
 

@@ -89,7 +89,8 @@ async def discard(
         missing_count=len(missing),
     )
     what = f"{words_of(pick)}: {told.gone} of {told.meant} discarded"
-    await ended(desk, row, what)
+    stopped = f", stopped: {told.stopped}" if told.stopped else ""
+    await ended(desk, row, what + stopped)
     return told
 
 

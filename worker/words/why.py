@@ -66,7 +66,7 @@ def says(step: Step) -> list[str]:
             return [_bar(bar) for bar in step.bars]
         case What.PARKED | What.DEGRADED | What.DEAD | What.INTERRUPTED:
             by = f"by {step.handler}, " if step.handler else ""
-            until = f", until {utc(step.until)}" if step.until else ""
+            until = f", until {utc(step.until)} UTC" if step.until else ""
             return [f"{by}because: {step.why}{until}"]
         case What.LAPSED:
             return ["its lease ended without any outcome: the worker died, or was cut off"]
@@ -105,7 +105,7 @@ def _bar(bar: Hindrance) -> str:
     said = f"{bar.name}: {bar.why} at version {bar.version}"
     if not bar.known:
         return f"{said}; its history does not go back so far"
-    since = f", {utc(bar.since_at)}" if bar.since_at else ""
+    since = f", {utc(bar.since_at)} UTC" if bar.since_at else ""
     return f"{said}; by {plain(bar.by)}{since}: {plain(bar.because)}"
 
 
