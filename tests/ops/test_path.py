@@ -126,7 +126,8 @@ def test_a_park_names_who_opened_the_circuit_and_what_the_job_waits_for() -> Non
         ]
         said = text(found)
         assert (
-            "near: probing at version 7; by w9, 1970-01-01 00:00:05 UTC: 12 of 20 calls failed" in said
+            "near: probing at version 7; by w9, 1970-01-01 00:00:05 UTC: 12 of 20 calls failed"
+            in said
         )
         assert "waits for near: held open" in said
 
