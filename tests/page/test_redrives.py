@@ -116,6 +116,26 @@ def test_only_one_goes_on_at_a_time() -> None:
     run(main())
 
 
+def test_no_message_is_looked_for_while_a_redrive_holds_the_queue() -> None:
+    async def main() -> None:
+        world, asks = await calm()
+        fields = {"id": "typo-0", "author": "alice", "reason": "find the typo"}
+        await redriven(asks, "class=too_long", canary="1,10")
+        read = [row for row in world.room.said() if row[0] == "show"]
+
+        again = await asks.send("/job/body", fields, seen="/job?id=typo-0")
+        edited = {"old": "{}", "new": '{"prompt": "mine"}', "step": "send"}
+        edit = await asks.send("/job/edit", fields | edited, seen="/job?id=typo-0")
+
+        for refused in (again, edit):
+            assert refused.status == 422
+            assert "redrive goes on (class too_long): wait for its end" in refused.words
+        assert "mine" in edit.words, "what was typed is kept"
+        assert [row for row in world.room.said() if row[0] == "show"] == read
+
+    run(main())
+
+
 def test_a_redrive_into_an_open_circuit_is_refused_unless_forced() -> None:
     async def main() -> None:
         world, asks = await begun()  # near is open, and batch has nothing else

@@ -31,7 +31,7 @@ def page(backing: Backing, door: Door, *, port: int) -> Guard:
         Circuits(view),
         History(view),
         Letters(view),
-        Jobs(view),
+        Jobs(view, runs),
         Acts(view, runs),
         Fleet(view),
     )

@@ -20,6 +20,7 @@ from worker.ops.overrides import signed
 from worker.ops.path import Path, Step, path
 from worker.page.diff import diff, pretty
 from worker.page.picks import number_of
+from worker.page.runs import Runs
 from worker.page.view import Form, View, soon
 from worker.page.words import query
 from worker.words import dead as words
@@ -32,8 +33,9 @@ _EMPTY: Final = {"reason": "", "force": "", "fence": ""}
 class Jobs:
     """The screens of single jobs."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, runs: Runs) -> None:
         self._view = view
+        self._runs = runs
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -60,6 +62,7 @@ class Jobs:
     async def _body(self, request: Request, form: Form) -> Response:
         job = form["id"]
         author, _ = signed(form["author"], form["reason"] or "-")
+        self._runs.must_be_over()
         found = await show_body(
             self._view.backing.dead, job, author=author, why=form["reason"].strip()
         )
@@ -100,6 +103,7 @@ class Jobs:
             return self._editor(request, job, old, new, form.values())
         try:
             author, why = signed(form["author"], form["reason"])
+            self._runs.must_be_over()
             told = await edit(
                 self._view.backing.dead,
                 job,

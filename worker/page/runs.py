@@ -1,6 +1,7 @@
 """What goes on while nobody looks: a redrive or a discard that was begun on the page.
 
-One at a time: two sweeps of one queue would hide its messages from each other. A run lives in
+One at a time, and nobody reads a message meanwhile: two sweeps of one queue would hide its
+messages from each other. A run lives in
 this process; what it did is in the log of dead letters, and in the ledger.
 """
 
@@ -82,15 +83,23 @@ class Runs:
         """The newest first."""
         return list(reversed(self._runs.values()))
 
+    def must_be_over(self) -> None:
+        """For whoever is about to sweep a dead-letter queue.
+
+        Raises:
+            Misused: One goes on.
+        """
+        if (other := self.now) is not None:
+            msg = f"a {other.verb} goes on ({other.what}): wait for its end, or stop it"
+            raise Misused(msg)
+
     def begin(self, act: Act, *, verb: str, what: str, meant: int, author: str, why: str) -> Run:
         """Begin one; `act` returns whether all went well, and what became of it.
 
         Raises:
             Misused: Another one goes on.
         """
-        if (other := self.now) is not None:
-            msg = f"a {other.verb} goes on ({other.what}): wait for its end, or stop it"
-            raise Misused(msg)
+        self.must_be_over()
         run = Run(
             id=secrets.token_hex(8),
             verb=verb,
