@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.aws_emf.documents import check_line
@@ -65,6 +66,8 @@ def sets(row: Metric) -> str:
 def test_no_page_speaks_of_a_metric_that_is_not_there(page: Path) -> None:
     prose = page.read_text(encoding="utf-8").partition("## What is not in here")[0]
     known = {*CATALOGUE, *(by for row in CATALOGUE.values() for by in row.by)}
+    template = orjson.loads((DOCS.parent / "deploy" / "template.json").read_bytes())
+    known |= {*template["Parameters"], *template["Outputs"]}
     looks_so = r"`((?:Jobs|Calls|Breakers?|Model|Handler|Cache|Probe|Upgrades|Store)[A-Z]\w+)`"
     found = {name for name in re.findall(looks_so, prose) if not name.endswith("Exception")}
 

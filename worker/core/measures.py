@@ -4,8 +4,9 @@
 that is not configured is told as `other`: dimensions are paid for by value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 
 from worker.core.events import (
@@ -47,6 +48,10 @@ from worker.core.verdict import State
 from worker.core.window import FAILED
 
 OTHER: Final = "other"
+# `Measurement(...)` in half its time, for those of which ten are made for every job.
+_new: Final[Callable[[tuple[str, float, tuple[str, ...]]], Measurement]] = partial(
+    tuple.__new__, Measurement
+)
 # Deliveries that needed no run because another delivery of the same job did.
 DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
 # Why a run that made no call made none, though it wanted one.
@@ -199,88 +204,88 @@ def _settled(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     if upgraded(event.job) is not None:
         return _upgraded(event, by, names)
     if event.settlement == "released":
-        return (Measurement("JobsReleased", 1),)
+        return (_new(("JobsReleased", 1, ())),)
     unserved = event.calls == 0 and event.reason in UNSERVED
-    found = [Measurement("JobsUnserved", 1)] if unserved else []
+    found = [_new(("JobsUnserved", 1, ()))] if unserved else []
     if event.settlement == "parked":
-        return (*found, Measurement("JobsParked", 1, by))
+        return (*found, _new(("JobsParked", 1, by)))
     found += [
-        Measurement("JobsTerminal", 1, by),
-        Measurement("JobLatency", (event.waited_ms + event.worked_ms) / 1000, by),
-        Measurement("QueueWait", event.waited_ms / 1000, by),
+        _new(("JobsTerminal", 1, by)),
+        _new(("JobLatency", (event.waited_ms + event.worked_ms) / 1000, by)),
+        _new(("QueueWait", event.waited_ms / 1000, by)),
     ]
     if event.settlement == "dead":
         failure = FAILURES.get(event.reason, Failure.OTHER)
-        found.append(Measurement("JobsDeadLettered", 1, (failure.value,)))
+        found.append(_new(("JobsDeadLettered", 1, (failure.value,))))
         if failure is Failure.EXPIRED:
-            found.append(Measurement("JobsExpired", 1))
+            found.append(_new(("JobsExpired", 1, ())))
     else:
         found += _good(event, route, names)
     if event.parks:
-        found.append(Measurement("JobParkTime", event.parked_ms / 1000, by))
+        found.append(_new(("JobParkTime", event.parked_ms / 1000, by)))
     if event.blocked:
-        found.append(Measurement("JobsBlocked", 1, by))
+        found.append(_new(("JobsBlocked", 1, by)))
     return (*found, *_spent(event, names))
 
 
 def _good(event: JobSettled, route: str, names: Names) -> Iterator[Measurement]:
     by = (route,)
-    yield Measurement("JobsGood", 1, by)
-    yield Measurement("QualityServed", event.quality_served, by)
+    yield _new(("JobsGood", 1, by))
+    yield _new(("QualityServed", event.quality_served, by))
     short = event.quality_requested - event.quality_served
     if short > 0:
-        yield Measurement("QualityShortfall", short, by)
+        yield _new(("QualityShortfall", short, by))
     if event.parks:
-        yield Measurement("JobsGoodParked", 1, by)
+        yield _new(("JobsGoodParked", 1, by))
     if event.settlement == "degraded":
         handler = event.handler if event.handler in names.handlers else OTHER
-        yield Measurement("JobsDegraded", 1, (route, handler))
+        yield _new(("JobsDegraded", 1, (route, handler)))
     else:
-        yield Measurement("JobsAnswered", 1, (_target(event.target, names),))
+        yield _new(("JobsAnswered", 1, (_target(event.target, names),)))
 
 
 def _upgraded(event: JobSettled, by: tuple[str, ...], names: Names) -> tuple[Measurement, ...]:
     """The job has its answer, and was counted with it: this tells of the better one alone."""
     if event.settlement == "answered":
-        return (Measurement("UpgradesAnswered", 1, by), *_spent(event, names))
-    return (Measurement("UpgradesGivenUp", 1, by),) if event.settlement == "dead" else ()
+        return (_new(("UpgradesAnswered", 1, by)), *_spent(event, names))
+    return (_new(("UpgradesGivenUp", 1, by)),) if event.settlement == "dead" else ()
 
 
 def _spent(event: JobSettled, names: Names) -> tuple[Measurement, ...]:
     route = event.route if event.route in names.routes else OTHER
     target = _target(event.target, names)
     spent = (
-        Measurement("InputTokens", event.input_tokens, (target,)),
-        Measurement("OutputTokens", event.output_tokens, (target,)),
-        Measurement("CostUsd", event.cost_usd, (route, target)),
+        _new(("InputTokens", event.input_tokens, (target,))),
+        _new(("OutputTokens", event.output_tokens, (target,))),
+        _new(("CostUsd", event.cost_usd, (route, target))),
     )
     return tuple(one for one in spent if one.value)
 
 
 def _made(event: AttemptMade, names: Names) -> tuple[Measurement, ...]:
     by = (_target(event.target, names),)
-    found = [Measurement("ModelCalls", 1, by)]
+    found = [_new(("ModelCalls", 1, by))]
     if event.number > 1:
-        found.append(Measurement("ModelRetries", 1, by))
+        found.append(_new(("ModelRetries", 1, by)))
     if event.slow:
-        found.append(Measurement("ModelSlowCalls", 1, by))
+        found.append(_new(("ModelSlowCalls", 1, by)))
     if event.kind is None:
-        found.append(Measurement("ModelLatency", event.duration_ms, by))
+        found.append(_new(("ModelLatency", event.duration_ms, by)))
         if event.first_token_ms is not None:
-            found.append(Measurement("TimeToFirstToken", event.first_token_ms, by))
+            found.append(_new(("TimeToFirstToken", event.first_token_ms, by)))
         return tuple(found)
     found += [
-        Measurement("ModelErrors", 1, by),
-        Measurement("ModelErrorsByType", 1, (event.kind.value,)),
-        Measurement("ModelFailureLatency", event.duration_ms, by),
+        _new(("ModelErrors", 1, by)),
+        _new(("ModelErrorsByType", 1, (event.kind.value,))),
+        _new(("ModelFailureLatency", event.duration_ms, by)),
     ]
     if event.kind is Kind.THROTTLED:
-        found.append(Measurement("CallsThrottled", 1, by))
+        found.append(_new(("CallsThrottled", 1, by)))
     if event.kind is Kind.MISCONFIGURED:
-        found.append(Measurement("CallsMisconfigured", 1))
+        found.append(_new(("CallsMisconfigured", 1, ())))
     if event.billed is not Billed.NO:
         route = event.route if event.route in names.routes else OTHER
-        found.append(Measurement("CallsWasted", 1, (route, *by)))
+        found.append(_new(("CallsWasted", 1, (route, *by))))
     return (*found, *_wasted(event, names))
 
 

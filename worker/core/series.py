@@ -4,6 +4,7 @@ A series is what CloudWatch keeps, and is paid for: one metric with the values o
 set of its dimensions. Which of them are written is the profile's word.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from worker.core.metric import Metric, Profile, Way
@@ -44,19 +45,23 @@ class Metrics:
 
     def add(self, one: Measurement) -> None:
         """Add one measurement; its metric must be in the catalogue."""
-        name, value, labels = one
-        kept = self._kept[name]
-        if kept is None:
-            return
-        if kept.picks is not None:
-            labels = tuple(labels[n] for n in kept.picks)
-        values = kept.values.get(labels)
-        if values is None:
-            kept.values[labels] = [value]
-        elif kept.adds:
-            values[0] += value
-        else:
-            values.append(value)
+        self.add_all((one,))
+
+    def add_all(self, measurements: Iterable[Measurement]) -> None:
+        """Add what one event came to."""
+        rows = self._kept
+        for name, value, by in measurements:
+            kept = rows[name]
+            if kept is None:
+                continue
+            labels = by if kept.picks is None else tuple(by[n] for n in kept.picks)
+            values = kept.values.get(labels)
+            if values is None:
+                kept.values[labels] = [value]
+            elif kept.adds:
+                values[0] += value
+            else:
+                values.append(value)
 
     def take(self) -> tuple[Series, ...]:
         """Everything since the last time, in the catalogue's order."""

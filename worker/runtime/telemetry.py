@@ -124,8 +124,7 @@ class Telemetry:
         """Tell one event. Never raises."""
         head = self._heads.get(type(event))
         try:
-            for one in measure(event, self._names):
-                self._metrics.add(one)
+            self._metrics.add_all(measure(event, self._names))
             if head is not None:
                 rest = orjson.dumps(event)[1:]
                 self._write(b'{"at":%.3f,%b,%b' % (self._at(), head, rest))
