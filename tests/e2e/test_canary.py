@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from tests.e2e.stage import Stage, Worker, until
 from tests.traces.collector import Collector
-from worker.cli import dead_place
+from worker.cli import clients
 from worker.cli.app import app
 from worker.core.ledger import Record, State
 from worker.local.moods import Chance, Mood
@@ -296,7 +296,7 @@ def said(
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("WORKER_CONFIG", str(config))
     session = get_session()  # one for all: each would read the SDK's models anew
-    monkeypatch.setattr(dead_place, "get_session", lambda: session)
+    monkeypatch.setattr(clients, "get_session", lambda: session)
     runner, told = CliRunner(), {}
     for arguments in commands(records):
         result = runner.invoke(app, arguments)
