@@ -246,13 +246,16 @@ class Executor:
     ) -> Answer | None:
         """One call, if the gates give leave for it."""
         budget.spend(call.spends)  # at once: others ask for the same tokens
-        if call.wait_s:
-            trip.backoff_s += call.wait_s
-            await asyncio.sleep(call.wait_s)
         loop, target = asyncio.get_running_loop(), call.target
-        asked_at = loop.time()
         try:
+            if call.wait_s:
+                trip.backoff_s += call.wait_s
+                await asyncio.sleep(call.wait_s)
+            asked_at = loop.time()
             passage = await self._gates.enter(target, within_s=call.spare_s - target.least_s)
+        except asyncio.CancelledError:
+            budget.give_back(call.spends)  # a lost lease or a drain: no call was made
+            raise
         except Refused as no:
             budget.give_back(call.spends)
             now = loop.time()
