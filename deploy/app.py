@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FILES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
+DASHBOARD: Final = "dashboard.json"
 
 
 def use_node_of_wheel() -> None:
@@ -50,20 +51,27 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     from aws_cdk import App  # noqa: PLC0415 - jsii starts Node as it is imported
 
-    from inference_worker_cdk import InferenceWorkerStack, Network  # noqa: PLC0415
+    from inference_worker_cdk import (  # noqa: PLC0415
+        DashboardStack,
+        InferenceWorkerStack,
+        Network,
+    )
 
     app = App(analytics_reporting=False, tree_metadata=False)
     if out is None:
         preset = Network(app.node.try_get_context("network") or "nat")
-        InferenceWorkerStack(app, app.node.try_get_context("name") or "inference", preset=preset)
+        name = app.node.try_get_context("name") or "inference"
+        worker = InferenceWorkerStack(app, name, preset=preset)
+        DashboardStack(app, f"{name}-dashboard", of=name).add_dependency(worker)
         app.synth()
         return
     for preset in Network:
         InferenceWorkerStack(app, f"inference-{preset}", preset=preset)
+    DashboardStack(app, "inference-dashboard")
     made = app.synth()
-    for preset in Network:
-        template = made.get_stack_by_name(f"inference-{preset}").template
-        (out / FILES[preset]).write_text(written(template), encoding="utf-8")
+    for name, file in (*FILES.items(), ("dashboard", DASHBOARD)):
+        template = made.get_stack_by_name(f"inference-{name}").template
+        (out / file).write_text(written(template), encoding="utf-8")
 
 
 if __name__ == "__main__":
