@@ -24,6 +24,9 @@ _DEAD: Final = "inference-worker dead groups"
 VISIBLE: Final = "ApproximateNumberOfMessagesVisible"
 DELAYED: Final = "ApproximateNumberOfMessagesDelayed"
 AGE: Final = "ApproximateAgeOfOldestMessage"
+QUARANTINE_MINUTES: Final = 15
+"""For so long workers ask nothing of a target that denies them (`quarantine_max_s`): with fewer
+minutes one lost right would call somebody again and again."""
 OVERDUE_S: Final = 1200
 """SQS delays no message for longer than 900 s: a doorbell that is older has not been heard."""
 
@@ -131,6 +134,7 @@ def _upstream(at: Thresholds) -> tuple[Alarm, ...]:
             run=_DOCTOR,
             reads={"misconfigured": Reads("worker", "CallsMisconfigured", "Sum")},
             above=0,
+            of=QUARANTINE_MINUTES + 1,
         ),
         Alarm(
             name="FallbackSustained",
@@ -160,7 +164,7 @@ def _circuits(at: Thresholds) -> tuple[Alarm, ...]:
             reads={"open": most},
             at_least=1,
             points=2,
-            of=2,
+            of=4,  # so that a circuit which flaps rings once
             missing="ignore",
         ),
         Alarm(

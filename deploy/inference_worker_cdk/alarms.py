@@ -21,7 +21,7 @@ from inference_worker_cdk.alarm_kinds import Alarm, Composite, Reads, Thresholds
 from inference_worker_cdk.alarm_rows import alarms, composites
 from inference_worker_cdk.catalogue import written
 
-SUPPRESSOR_WAIT_S: Final = 180
+SUPPRESSOR_WAIT_S: Final = 120
 """How long UpstreamWorse waits for CircuitOpen to ring, before it speaks itself."""
 SUPPRESSOR_EXTENSION_S: Final = 300
 """How long it stays quiet after the circuit has closed: shares of five minutes still ring then."""

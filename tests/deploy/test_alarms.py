@@ -25,7 +25,9 @@ from tests.deploy.template import (
 )
 from tests.deploy.watched import HERE
 from worker.core.bill import ALARMS
+from worker.core.metric import Unit
 from worker.core.metrics import CATALOGUE
+from worker.core.policy import BreakerPolicy
 from worker.settings import load
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -101,8 +103,7 @@ def test_one_outage_is_one_notice(template: Template) -> None:
     circuit = of(template, SIMPLE)["CircuitOpen"]
 
     assert made["ActionsSuppressor"] == "AlarmCircuitOpen.Arn"
-    # It waits for longer than the circuit's alarm takes to ring after it might ring itself.
-    assert made["ActionsSuppressorWaitPeriod"] >= 60 * (circuit["EvaluationPeriods"] + 1)
+    assert made["ActionsSuppressorWaitPeriod"] >= 60 * circuit["DatapointsToAlarm"]
     slow = of(template, SIMPLE)["UpstreamUnserved"]
     assert made["ActionsSuppressorExtensionPeriod"] >= 60 * slow["EvaluationPeriods"]
 
@@ -133,9 +134,18 @@ def test_defaults_are_those_of_the_settings(template: Template) -> None:
     parameters = template["Parameters"]
 
     assert parameters["LatencyMilliseconds"]["Default"] == target.slow_s * 1000
+    assert CATALOGUE["ModelLatency"].unit is Unit.MILLISECONDS
+    assert CATALOGUE["BreakerSyncAge"].unit is Unit.SECONDS
     assert settings.metrics.namespace == watched.NAMESPACE
     assert of(template, SIMPLE)["BreakerStoreStale"]["Threshold"] == 60
     assert "above 60 the store is out of reach" in CATALOGUE["BreakerSyncAge"].meaning
+
+
+def test_a_right_that_is_lost_calls_once(template: Template) -> None:
+    """Workers ask a target that denies them every quarter of an hour, at last."""
+    rings = of(template, SIMPLE)["ErrorsNew"]
+
+    assert rings["EvaluationPeriods"] * rings["Period"] > BreakerPolicy().quarantine_max_s
 
 
 def test_the_dead_letter_queue_is_watched_by_its_name(template: Template) -> None:
