@@ -23,6 +23,32 @@ def use_node_of_wheel() -> None:
         os.environ.setdefault("JSII_NODE", str(Path(found.origin).parent / "bin" / "node"))
 
 
+def shorter(value: Any) -> Any:
+    """The same with `Fn::Sub` for what the CDK joins: a text with its references in it."""
+    if isinstance(value, list):
+        return [shorter(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"Fn::Join": ["", [*parts]]} if all(map(_in_text, parts)):
+            return {"Fn::Sub": "".join(_in_text(one) for one in parts)}
+        case _:
+            return {key: shorter(one) for key, one in value.items()}
+
+
+def _in_text(part: Any) -> str:
+    """A part of a joined text as `Fn::Sub` has it; "" for what it cannot have."""
+    match part:
+        case str():
+            return part.replace("${", "${!")
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case _:
+            return ""
+
+
 def written(template: dict[str, Any]) -> str:
     """A template as text, each resource on a line of its own.
 
@@ -30,7 +56,7 @@ def written(template: dict[str, Any]) -> str:
     """
 
     def dense(value: Any) -> str:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+        return json.dumps(shorter(value), sort_keys=True, separators=(",", ":"))
 
     parts = []
     for name, part in sorted(template.items()):

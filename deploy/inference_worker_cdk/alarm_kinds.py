@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 MINUTE_S: Final = 60
+FAST: Final = 14.4
+SLOW: Final = 6.0
+"""So many times too fast a budget burns: it would last for two days of its month, or for five."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,9 @@ class Thresholds:
             FallbackSustained, in the longer window for the SLO.
         slo: The share of jobs that must get a good answer in time, below 1.
         sync_age_s: BreakerStoreStale: how old a worker's view of the verdicts may be.
+
+    Raises:
+        ValueError: An alarm could never ring, or would always.
     """
 
     oldest_job_s: Any = 300
@@ -37,6 +43,18 @@ class Thresholds:
     jobs_min: int = 5
     slo: float = 0.99
     sync_age_s: float = 60
+
+    def __post_init__(self) -> None:
+        if not 0 < self.burnt(FAST) < 100:  # noqa: PLR2004  (percent)
+            msg = (
+                f"slo is {self.slo:g}: {FAST:g} times its budget is {self.burnt(FAST):g} % of all "
+                "jobs, and SloFastBurn could never ring. It lies between 0.931 and 1"
+            )
+            raise ValueError(msg)
+        for name in ("unserved_percent", "throttled_percent", "fallback_percent"):
+            if not 0 <= (value := getattr(self, name)) < 100:  # noqa: PLR2004  (percent)
+                msg = f"{name} is {value:g}: nothing is above 100 %, and the alarm could never ring"
+                raise ValueError(msg)
 
     def burnt(self, times: float) -> float:
         """The percentage of jobs without a good answer that burns the budget so much too fast.

@@ -15,7 +15,15 @@ Two rules of CloudWatch's stand behind the figures:
 
 from typing import Final
 
-from inference_worker_cdk.alarm_kinds import MINUTE_S, Alarm, Composite, Reads, Thresholds
+from inference_worker_cdk.alarm_kinds import (
+    FAST,
+    MINUTE_S,
+    SLOW,
+    Alarm,
+    Composite,
+    Reads,
+    Thresholds,
+)
 
 _STATUS: Final = "inference-worker status --why"
 _CIRCUIT: Final = "inference-worker breaker show --why"
@@ -41,13 +49,13 @@ def composites() -> tuple[Composite, ...]:
     return (
         Composite(
             name="SloFastBurn",
-            says="The month's budget of jobs without a good answer goes 14.4 times too fast.",
+            says=f"The month's budget of jobs without a good answer goes {FAST:g} times too fast.",
             run=_STATUS,
             rule="SloBurn1h AND SloBurn5m",
         ),
         Composite(
             name="SloSlowBurn",
-            says="The month's budget of jobs without a good answer goes 6 times too fast.",
+            says=f"The month's budget of jobs without a good answer goes {SLOW:g} times too fast.",
             run="inference-worker dead groups --since 6h",
             rule="SloBurn6h AND SloBurn30m",
         ),
@@ -295,10 +303,10 @@ def _fleet(at: Thresholds) -> tuple[Alarm, ...]:
 
 def _slo(at: Thresholds) -> tuple[Alarm, ...]:
     return (
-        _burn(at, "SloBurn1h", 14.4, 60, "SloFastBurn"),
-        _burn(at, "SloBurn5m", 14.4, 5, "SloFastBurn"),
-        _burn(at, "SloBurn6h", 6, 360, "SloSlowBurn"),
-        _burn(at, "SloBurn30m", 6, 30, "SloSlowBurn"),
+        _burn(at, "SloBurn1h", FAST, 60, "SloFastBurn"),
+        _burn(at, "SloBurn5m", FAST, 5, "SloFastBurn"),
+        _burn(at, "SloBurn6h", SLOW, 360, "SloSlowBurn"),
+        _burn(at, "SloBurn30m", SLOW, 30, "SloSlowBurn"),
     )
 
 

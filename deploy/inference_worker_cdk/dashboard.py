@@ -12,7 +12,7 @@ from aws_cdk import Aws, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from inference_worker_cdk.alarm_kinds import USUAL
+from inference_worker_cdk.alarm_kinds import FAST, SLOW, USUAL
 from inference_worker_cdk.alarm_rows import AGE, DELAYED, VISIBLE, alarms, composites
 from inference_worker_cdk.alarms import Place
 from inference_worker_cdk.widgets import (
@@ -135,8 +135,8 @@ class Rows(Draws):
             math("100 * (jobsh - FILL(goodh,0)) / jobsh", "over an hour", period=HOUR_S),
             annotations={
                 "horizontal": [
-                    {"label": "SloFastBurn", "value": USUAL.burnt(14.4)},
-                    {"label": "SloSlowBurn", "value": USUAL.burnt(6)},
+                    {"label": "SloFastBurn", "value": USUAL.burnt(FAST)},
+                    {"label": "SloSlowBurn", "value": USUAL.burnt(SLOW)},
                 ]
             },
         )

@@ -103,6 +103,8 @@ class InferenceWorkerStack(Stack):
         self._name_what_is_kept()
         for name, alarm in self.worker.alarms.named.items():
             alarm.override_logical_id(f"Alarm{name}")
+        for name, topic in (("PageTopic", self.worker.page), ("ChatTopic", self.worker.chat)):
+            topic.node.default_child.override_logical_id(name)
         self._write_to(called_by)
         for name, value, what in (
             ("JobsQueueUrl", self.worker.queues.jobs.queue_url, "Where producers send jobs"),

@@ -8,8 +8,9 @@ from typing import Final
 
 from tests.deploy.defects import GONE, Defect
 
-TOPIC = "WorkerAlarmPage"
-KEY = {"Fn::Join": ["", ["arn:aws:kms:", {"Ref": "AWS::Region"}, ":1:alias/aws/sns"]]}
+TOPIC = "PageTopic"
+KEY = {"Fn::Sub": "arn:aws:kms:${AWS::Region}:${AWS::AccountId}:alias/aws/sns"}
+JOINED_KEY = {"Fn::Join": ["", ["arn:aws:kms:", {"Ref": "AWS::Region"}, ":1:alias/aws/sns"]]}
 TWICE = {"Fn::Join": ["", ['ALARM("', {"Ref": "AlarmFleetSilent"}, '") ALARM("x")']]}
 OF_OTHERS = {"Fn::Join": ["", ['ALARM("', {"Ref": "WorkerAlarmPageX"}, '")']]}
 
@@ -156,6 +157,14 @@ WATCHED: Final = (
         TOPIC,
         "Properties",
         {"KmsMasterKeyId": "alias/aws/sns"},
+        "validate",
+        "topics_that_alarms_reach",
+    ),
+    Defect(
+        "the same by its ARN, joined",
+        TOPIC,
+        "Properties",
+        {"KmsMasterKeyId": JOINED_KEY},
         "validate",
         "topics_that_alarms_reach",
     ),

@@ -1,6 +1,7 @@
 """A template as data: its resources by type, statements of its policies, what a Ref leads to."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,10 @@ def plain(value: Any, given: Mapping[str, Any]) -> Any:
     if set(value) == {"Fn::GetAtt"}:
         name = ".".join(value["Fn::GetAtt"])
         return given.get(name, name)
+    if set(value) == {"Fn::Sub"}:
+        return re.sub(
+            r"\$\{([^!}][^}]*)\}", lambda one: str(given.get(one[1], one[1])), value["Fn::Sub"]
+        ).replace("${!", "${")
     if set(value) == {"Fn::ImportValue"}:
         return plain(value["Fn::ImportValue"], given)
     if set(value) == {"Fn::Join"}:

@@ -1,11 +1,8 @@
 """The alarms of the templates: what they read is written, what they tell is heard."""
 
-import importlib
 import re
 import shlex
-import sys
-import types
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +12,6 @@ from tests.deploy import watched
 from tests.deploy.rule import RuleError, names_of
 from tests.deploy.template import (
     DASHBOARD,
-    DEPLOY,
     ROOT,
     Template,
     of_type,
@@ -267,14 +263,23 @@ def test_what_is_no_rule_is_refused(rule: str) -> None:
 
 
 @pytest.fixture
-def alarm_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The rows, without the CDK that their package would import."""
-    package = types.ModuleType("inference_worker_cdk")
-    package.__path__ = [str(DEPLOY / "inference_worker_cdk")]
-    monkeypatch.setitem(sys.modules, package.__name__, package)
-    yield importlib.import_module("inference_worker_cdk.alarm_rows")
-    for name in [one for one in sys.modules if one.startswith(f"{package.__name__}.")]:
-        del sys.modules[name]
+def alarm_rows(without_cdk: Callable[[str], Any]) -> Any:
+    return without_cdk("alarm_rows")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"slo": 0.9}, "SloFastBurn could never ring"),
+        ({"slo": 1.0}, "between 0.931 and 1"),
+        ({"fallback_percent": 100}, "fallback_percent is 100"),
+    ],
+)
+def test_a_threshold_that_is_never_reached_is_refused(
+    alarm_rows: Any, given: dict[str, float], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        alarm_rows.Thresholds(**given)
 
 
 # --- what may be pasted --------------------------------------------------------------

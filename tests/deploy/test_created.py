@@ -252,7 +252,7 @@ def test_alarms_on_one_metric_are_created_as_they_are_written() -> None:
         assert oldest["Dimensions"] == [{"Name": "QueueName", "Value": f"{NAME}-jobs"}]
         assert oldest["Threshold"] == 300
         (chat,) = oldest["AlarmActions"]
-        assert chat == made[next(name for name in made if name.startswith("WorkerAlarmChat"))]
+        assert chat == made["ChatTopic"]
 
     in_account(story)
 

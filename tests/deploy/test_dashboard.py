@@ -1,7 +1,9 @@
 """The dashboard draws what is written, and everything of the profile `core` is drawn or watched."""
 
 import json
+from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -76,6 +78,26 @@ def test_what_core_writes_is_drawn_or_watched(board: Template) -> None:
     }
 
     assert {metric for metric, _ in core - seen} == set(UNSEEN)
+
+
+@pytest.mark.parametrize(
+    ("metric", "by", "profile"),
+    [
+        ("ModelCall", (), Profile.FULL),
+        ("ModelCalls", ("Breaker",), Profile.FULL),
+        ("ModelCalls", ("Target",), Profile.CORE),
+        ("JobsExpired", (), Profile.CORE),
+        ("BreakerOpen", (), Profile.FULL),
+    ],
+)
+def test_what_nobody_writes_cannot_be_drawn(
+    without_cdk: Callable[[str], Any], metric: str, by: tuple[str, ...], profile: Profile
+) -> None:
+    catalogue = without_cdk("catalogue")
+
+    with pytest.raises(catalogue.UnknownMetricError, match=f"{metric} by .* is not in"):
+        catalogue.written(metric, *by, core=profile is Profile.CORE)
+    assert catalogue.written("ModelCalls", "Target") == "ModelCalls"
 
 
 def test_gauges_that_each_worker_knows_are_read_as_the_catalogue_says(board: Template) -> None:
