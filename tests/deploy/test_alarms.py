@@ -140,8 +140,10 @@ def test_defaults_are_those_of_the_settings(template: Template) -> None:
 def test_a_right_that_is_lost_calls_once(template: Template) -> None:
     """Workers ask a target that denies them every quarter of an hour, at last."""
     rings = of(template, SIMPLE)["ErrorsNew"]
+    (read,) = watched.read_by(template)["AlarmErrorsNew"]
 
-    assert rings["EvaluationPeriods"] * rings["Period"] > BreakerPolicy().quarantine_max_s
+    assert rings["DatapointsToAlarm"] == 1
+    assert rings["EvaluationPeriods"] * read["Period"] > BreakerPolicy().quarantine_max_s
 
 
 def test_the_dead_letter_queue_is_watched_by_its_name(template: Template) -> None:
