@@ -39,8 +39,6 @@ class Named(Stack):
 
     def _allocate_logical_id(self, cfn_element: Any) -> str:
         parts = [one for one in cfn_element.node.path.split("/")[1:] if one != "Resource"]
-        if len(parts) > 1 and parts[0] == "Network":
-            del parts[0]
         return "".join(one for n, one in enumerate(parts) if n == 0 or one != parts[n - 1])
 
 
