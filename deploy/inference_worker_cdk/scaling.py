@@ -149,7 +149,6 @@ class Scaling(Construct):
                     # zero, a fleet at work would be cut to one.
                     adjustment_type="ChangeInCapacity",
                     cooldown=IN_S,
-                    metric_aggregation_type="Maximum",
                     step_adjustments=[step(metric_interval_lower_bound=0, scaling_adjustment=1)],
                 )
             ),
@@ -163,15 +162,12 @@ class Scaling(Construct):
             comparison_operator="GreaterThanThreshold",
             threshold=0,
             evaluation_periods=WAKE_MINUTES,
-            datapoints_to_alarm=WAKE_MINUTES,
-            treat_missing_data="notBreaching",
             metrics=[
                 *(query(**one) for one in self._measured(_OF_ALARMS) if one["id"] in _TO_WAKE),
                 query(
                     id="due_to_nobody",
                     # The last count of a fleet that has gone is not repeated: it is over.
-                    expression=f"IF(FILL(running_told, 0) < 1, {_WAITING}, 0)",
-                    label="Jobs that are due while no worker runs",
+                    expression=f"IF(FILL(counted, 0) < 1, {_WAITING}, 0)",
                     return_data=True,
                 ),
             ],
@@ -190,8 +186,8 @@ class Scaling(Construct):
             ("due", ("AWS/SQS", WAITING, "Maximum"), {"QueueName": parked}),
             ("taken", ("AWS/SQS", IN_HAND, "Maximum"), {"QueueName": jobs}),
             ("resumed", ("AWS/SQS", IN_HAND, "Maximum"), {"QueueName": parked}),
-            ("running_told", self._running, self._of_fleet),
-            ("hold_told", self._hold, self._of_service),
+            ("counted", self._running, self._of_fleet),
+            ("held", self._hold, self._of_service),
         ):
             metric = of.metric(
                 namespace=namespace,
@@ -224,7 +220,7 @@ _OF_ALARMS: Final = _Shapes(
     cloudwatch.CfnAlarm.MetricStatProperty,
     {"period": 60},
 )
-_TO_WAKE: Final = frozenset({"jobs", "due", "running_told"})
+_TO_WAKE: Final = frozenset({"jobs", "due", "counted"})
 
 
 def _last(metric: str) -> str:
@@ -244,8 +240,8 @@ def _worked_out(bounds: Bounds) -> Iterator[dict[str, Any]]:
     for id_, expression in (
         ("waiting", _WAITING),
         ("in_hand", f"{_last('taken')} + {_last('resumed')}"),
-        ("running", _last("running_told")),
-        ("hold", _last("hold_told")),
+        ("running", _last("counted")),
+        ("hold", _last("held")),
     ):
         yield {"id": id_, "expression": expression, "return_data": False}
     full = f"in_hand / {bounds.slots} + waiting / {bounds.waiting_per_task}"
@@ -253,7 +249,6 @@ def _worked_out(bounds: Bounds) -> Iterator[dict[str, Any]]:
         "id": "fullness",
         "expression": f"IF(hold >= 2, 0, IF(hold >= 1, {FULL_PERCENT}, "
         f"100 * ({full}) / IF(running < 1, 1, running)))",
-        "label": "How full the slots are, in percent",
         "return_data": True,
     }
 

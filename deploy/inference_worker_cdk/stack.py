@@ -60,7 +60,7 @@ class InferenceWorkerStack(Stack):
         called = Fn.condition_if(direct.logical_id, models.value_as_list, profiles.value_as_list)
         least = self._parameter(
             "TasksMin",
-            "Workers that stay when there is nothing to do.",
+            "Workers when there is nothing to do.",
             type="Number",
             default="1",
             allowed_values=["0", "1", "2"],  # so that it is never above the most
@@ -73,14 +73,14 @@ class InferenceWorkerStack(Stack):
         )
         waiting = self._parameter(
             "WaitingPerTask",
-            "Jobs that may wait for each: Slots x acceptable wait / mean time of a job.",
+            "Jobs that may wait for each: Slots x acceptable wait / time of a job.",
             type="Number",
             default=192,
             min_value=1,
         )
         spot = self._parameter(
             "SpotWeight",
-            "Beyond the first, workers on Spot for each one that is not.",
+            "Workers on Spot for each that is not, beyond the first.",
             type="Number",
             default=0,
             min_value=0,

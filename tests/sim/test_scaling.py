@@ -56,10 +56,10 @@ def test_it_holds_for_metrics_that_come_at_once_or_two_minutes_late(
     [
         ([("hold >= 2", "hold >= 9"), ("hold >= 1", "hold >= 9")], scaling.an_outage),
         ([("hold >= 2", "hold >= 9")], scaling.a_long_outage),
-        ([("FILL(FILL(hold_told, REPEAT), 0)", "FILL(hold_told, 0)")], scaling.a_long_outage),
-        ([("FILL(FILL(hold_told, REPEAT), 0)", "hold_told")], scaling.nothing_is_heard),
+        ([("FILL(FILL(held, REPEAT), 0)", "FILL(held, 0)")], scaling.a_long_outage),
+        ([("FILL(FILL(held, REPEAT), 0)", "held")], scaling.nothing_is_heard),
         (
-            [("FILL(FILL(hold_told, REPEAT), 0)", "FILL(hold_told, REPEAT)")],
+            [("FILL(FILL(held, REPEAT), 0)", "FILL(held, REPEAT)")],
             scaling.nothing_is_heard,
         ),
         ([('"Stat": "Minimum"', '"Stat": "Maximum"')], scaling.more_load_and_a_bad_host),
@@ -87,7 +87,7 @@ def test_jobs_that_are_parked_for_later_must_not_be_counted() -> None:
     (policy,) = [
         one["Properties"]["TargetTrackingScalingPolicyConfiguration"]
         for one in delayed["Resources"].values()
-        if one["Properties"].get("PolicyType") == "TargetTrackingScaling"
+        if one.get("Properties", {}).get("PolicyType") == "TargetTrackingScaling"
     ]
     (due,) = [
         one for one in policy["CustomizedMetricSpecification"]["Metrics"] if one["Id"] == "due"
@@ -101,7 +101,7 @@ def test_jobs_that_are_parked_for_later_must_not_be_counted() -> None:
     "change",
     [
         ("REPEAT), 0) + FILL(FILL(due, REPEAT), 0), 0)", "REPEAT), 0), 0)"),
-        ("IF(FILL(running_told, 0) < 1", "IF(FILL(running_told, REPEAT) < 1"),
+        ("IF(FILL(counted, 0) < 1", "IF(FILL(counted, REPEAT) < 1"),
         ('"ScalingAdjustment": 1', '"ScalingAdjustment": 0'),
     ],
 )
