@@ -73,7 +73,7 @@ class Account:
         given = [{"ParameterKey": k, "ParameterValue": v} for k, v in GIVEN.items()]
         await self.cloudformation.create_stack(
             StackName=NAME,
-            TemplateBody=json.dumps(template),
+            TemplateBody=json.dumps(template, separators=(",", ":")),  # 51,200 bytes at most
             Parameters=given,
             Capabilities=["CAPABILITY_IAM"],
         )
