@@ -12,6 +12,7 @@ yet. What AWS does not publish is decided here, and can be seen by whoever reads
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -215,5 +216,7 @@ def _text(value: Any, given: Mapping[str, Any]) -> str:
     ((function, of),) = value.items()
     if function == "Ref":
         return str(given[of])
+    if function == "Fn::Sub":
+        return re.sub(r"\$\{(\w+)\}", lambda name: str(given[name[1]]), of)
     assert function == "Fn::Join", f"{function} is not worked out here"
     return str(of[0]).join(_text(one, given) for one in of[1])
