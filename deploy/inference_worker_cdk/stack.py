@@ -76,8 +76,33 @@ class InferenceWorkerStack(Named):
             expression=Fn.condition_equals(Fn.join("", profiles.value_as_list), ""),
         )
         called = Fn.condition_if(direct.logical_id, models.value_as_list, profiles.value_as_list)
-        tasks = self._parameter(
-            "Tasks", "How many workers run.", type="Number", default=2, min_value=0
+        least = self._parameter(
+            "TasksMin",
+            "Workers when there is nothing to do.",
+            type="Number",
+            default="1",
+            allowed_values=["0", "1", "2"],  # so that it is never above the most
+        )
+        most = self._parameter(
+            "TasksMax", "Workers that run at most.", type="Number", default=10, min_value=2
+        )
+        slots = self._parameter(
+            "Slots", "Jobs that a worker works on at once.", type="Number", default=32, min_value=1
+        )
+        waiting = self._parameter(
+            "WaitingPerTask",
+            "Jobs that may wait for each: Slots x acceptable wait / time of a job.",
+            type="Number",
+            default=192,
+            min_value=1,
+        )
+        spot = self._parameter(
+            "SpotWeight",
+            "Workers on Spot for each that is not, beyond the first.",
+            type="Number",
+            default=0,
+            min_value=0,
+            max_value=1000,
         )
         oldest = self._parameter(
             "OldestJobSeconds",
@@ -109,8 +134,12 @@ class InferenceWorkerStack(Named):
             model_arns=models.value_as_list,
             profile_arns=Token.as_list(called),
             vpc=vpc,
-            tasks=tasks.value_as_number,
             at=Thresholds(oldest_job_s=oldest.value_as_number, latency_ms=latency.value_as_number),
+            tasks_min=least.value_as_number,
+            tasks_max=most.value_as_number,
+            waiting_per_task=waiting.value_as_number,
+            spot_weight=spot.value_as_number,
+            settings={"WORKER_SLOTS": slots.value_as_string},
         )
         self._name_what_is_kept()
         for name, alarm in self.worker.alarms.named.items():

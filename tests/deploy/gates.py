@@ -2,10 +2,12 @@
 
 `lint` is cfn-lint, `validate` is AWS's own validator with our rules of deploy/rules. Only what
 is informational is passed over. `nag` is cdk-nag, which looks at the app and not at a template.
+`bounds` is ours: numbers that must go together, whatever a parameter is given.
 """
 
 import atexit
 import json
+import math
 import subprocess
 import sys
 from functools import cache
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.conftest import need_tools
-from tests.deploy.template import DEPLOY, Template
+from tests.deploy.template import DEPLOY, Template, of_type
 
 RULES = DEPLOY / "rules" / "house.guard"
 NAG = """
@@ -60,6 +62,26 @@ def validate(template: Template) -> list[str]:
         for one in report.diagnostics
         if one.severity.name not in ("INFO", "DEBUG")
     ]
+
+
+def bounds(template: Template) -> list[str]:
+    """Scalable targets that some choice of parameters gives more tasks at least than at most."""
+
+    def choices(value: Any) -> list[float]:
+        """The least and the most that it may be."""
+        if not isinstance(value, dict):
+            return [float(value)]
+        one = template["Parameters"][value["Ref"]]
+        if "AllowedValues" in one:
+            return [float(each) for each in one["AllowedValues"]]
+        return [one.get("MinValue", -math.inf), one.get("MaxValue", math.inf)]
+
+    found = []
+    for name, one in of_type(template, "AWS::ApplicationAutoScaling::ScalableTarget").items():
+        least, most = (choices(one["Properties"][f"{end}Capacity"]) for end in ("Min", "Max"))
+        if max(least) > min(most):
+            found.append(f"MinCapacity of {name} can be {max(least):g}, its most {min(most):g}")
+    return found
 
 
 def nag(out: Path) -> set[tuple[str, str]]:

@@ -24,6 +24,12 @@ def of_type(template: Template, kind: str) -> dict[str, Any]:
     return {n: one for n, one in template["Resources"].items() if one["Type"] == kind}
 
 
+def watching(template: Template) -> dict[str, Any]:
+    """Alarms on metrics that tell somebody. What scales has no name, and is in test_scaling.py."""
+    alarms = of_type(template, "AWS::CloudWatch::Alarm")
+    return {n: one for n, one in alarms.items() if "AlarmName" in one["Properties"]}
+
+
 def properties(template: Template, kind: str) -> Any:
     """The properties of the only resource of a type."""
     ((_, one),) = of_type(template, kind).items()

@@ -18,6 +18,7 @@ from tests.deploy.template import (
     plain,
     properties,
     read,
+    watching,
 )
 from tests.deploy.watched import HERE
 from worker.core.bill import ALARMS
@@ -39,7 +40,7 @@ def of(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     """The properties of its alarms, resolved, by the names of the runbook."""
     return {
         name.removeprefix("Alarm"): plain(one["Properties"], HERE)
-        for name, one in of_type(template, kind).items()
+        for name, one in (watching(template) if kind == SIMPLE else of_type(template, kind)).items()
     }
 
 

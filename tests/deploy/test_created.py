@@ -41,7 +41,14 @@ GIVEN = {
     "ModelArns": "arn:aws:bedrock:eu-west-1::foundation-model/some.model-v1:0",
     "ProfileArns": f"arn:aws:bedrock:eu-west-1:123456789012:inference-profile/{MODEL}",
 }
-UNKNOWN = ("AWS::CloudWatch::CompositeAlarm", "AWS::EC2::EIP", "AWS::EC2::NatGateway")
+UNKNOWN = (
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::EC2::EIP",
+    "AWS::EC2::NatGateway",
+    "AWS::ECS::ClusterCapacityProviderAssociations",
+)
 """And with the gateway the routes that lead there."""
 
 
@@ -69,7 +76,7 @@ class Account:
         """Create it; the physical ids by logical id."""
         await self.cloudformation.create_stack(
             StackName=name,
-            TemplateBody=json.dumps(template),
+            TemplateBody=json.dumps(template, separators=(",", ":")),  # 51,200 bytes at most
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -98,7 +105,9 @@ class Account:
 
     def environment(self, template: Template, made: Mapping[str, str]) -> dict[str, str]:
         """What the task would see: the container's variables, and the way to the stack."""
-        known = {**GIVEN, **made, "AWS::StackName": NAME, "AWS::Region": "us-east-1"}
+        usual = {n: str(one.get("Default")) for n, one in template["Parameters"].items()}
+        here = {"AWS::StackName": NAME, "AWS::Region": "us-east-1"}
+        known = {**usual, **GIVEN, **made, **here}
         rows = container(template)["Environment"]
         return {**self.variables, **{one["Name"]: plain(one["Value"], known) for one in rows}}
 
@@ -141,9 +150,8 @@ def known(template: Template) -> Template:
         if "Metrics" in one["Properties"]
     }
     made["Resources"] = {n: one for n, one in made["Resources"].items() if n not in gone}
-    # It takes the parameter's text for the number of tasks, and cannot count with it.
     (service,) = of_type(made, "AWS::ECS::Service").values()
-    service["Properties"]["DesiredCount"] = 0
+    service["DependsOn"] = [name for name in service["DependsOn"] if name not in gone]
     return made
 
 

@@ -29,6 +29,7 @@ def alarm_names() -> set[str]:
         plain(one["Properties"]["AlarmName"], HERE)
         for kind in ALARM_KINDS
         for one in of_type(made, kind).values()
+        if "AlarmName" in one["Properties"]
     }
 
 

@@ -15,6 +15,7 @@ _WILD = "AwsSolutions-IAM5[Resource::%s]"
 GATES = {
     "lint": gates.lint,
     "validate": gates.validate,
+    "bounds": gates.bounds,
     "alarms": watched.alarms,
     "composites": watched.composites,
 }

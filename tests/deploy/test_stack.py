@@ -53,10 +53,14 @@ def test_a_template_needs_no_bootstrap_and_no_assets(template: Template) -> None
         "ModelId",
         "ModelArns",
         "ProfileArns",
-        "Tasks",
         "OldestJobSeconds",
         "LatencyMilliseconds",
         "PageEmail",
+        "Slots",
+        "SpotWeight",
+        "TasksMax",
+        "TasksMin",
+        "WaitingPerTask",
     }
 
 
@@ -265,7 +269,7 @@ def test_a_log_that_is_ill_holds_up_no_job(template: Template) -> None:
 
 
 def test_the_environment_is_settings_that_a_worker_takes(template: Template) -> None:
-    given = HERE | URLS | {"PayloadsBucket": "chat-payloads"}
+    given = HERE | URLS | {"PayloadsBucket": "chat-payloads", "Slots": "48"}
     rows = container(template)["Environment"]
     environment = {row["Name"]: plain(row["Value"], given) for row in rows}
     settings = load(environment)
@@ -276,6 +280,7 @@ def test_the_environment_is_settings_that_a_worker_takes(template: Template) -> 
     assert settings.cache.table == "CacheTable"
     assert settings.payloads.bucket == "chat-payloads"
     assert settings.queue.dead_url == URLS["DeadQueue"]
+    assert settings.slots == 48
     assert environment["AWS_DEFAULT_REGION"] == "eu-west-1"
 
 
@@ -301,7 +306,6 @@ def test_a_deployment_that_fails_goes_back_and_takes_no_worker_away(template: Te
 
     assert how["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert (how["MinimumHealthyPercent"], how["MaximumPercent"]) == (100, 200)
-    assert service["LaunchType"] == "FARGATE"
     assert "EnableExecuteCommand" not in service  # a read-only root knows no such way in
 
 

@@ -12,7 +12,7 @@ import botocore.session
 from botocore.validate import ParamValidator
 
 from tests.deploy.rule import RuleError, names_of
-from tests.deploy.template import ROOT, Template, of_type, plain
+from tests.deploy.template import ROOT, Template, of_type, plain, watching
 from worker.core.metric import Profile
 from worker.core.metrics import CATALOGUE
 
@@ -93,7 +93,7 @@ def alarms(template: Template) -> list[str]:
     """What is wrong with its alarms on metrics."""
     found = []
     topics = set(of_type(template, "AWS::SNS::Topic"))
-    for name, one in of_type(template, "AWS::CloudWatch::Alarm").items():
+    for name, one in watching(template).items():
         given = plain(one["Properties"], HERE)
         found += [f"{name}: {why}" for why in _alarm(given, topics)]
     return found
@@ -148,7 +148,7 @@ def read_by(template: Template) -> dict[str, list[dict[str, Any]]]:
     """What each alarm reads."""
     return {
         name: list(_read(plain(one["Properties"], HERE)))
-        for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()
+        for name, one in watching(template).items()
     }
 
 
@@ -171,7 +171,7 @@ def composites(template: Template) -> list[str]:
     found = []
     topics = set(of_type(template, "AWS::SNS::Topic"))
     joined = of_type(template, "AWS::CloudWatch::CompositeAlarm")
-    all_ = {*of_type(template, "AWS::CloudWatch::Alarm"), *joined}
+    all_ = {*watching(template), *joined}
     for name, one in joined.items():
         given = plain(one["Properties"], HERE)
         found += [f"{name}: {why}" for why in _composite(given, all_ - {name}, topics)]
