@@ -36,7 +36,12 @@ def main() -> None:
     app = App(analytics_reporting=False, tree_metadata=False)
     if out is None:
         preset = Network(app.node.try_get_context("network") or "nat")
-        InferenceWorkerStack(app, app.node.try_get_context("name") or "inference", preset=preset)
+        InferenceWorkerStack(
+            app,
+            app.node.try_get_context("name") or "inference",
+            preset=preset,
+            answers_state_machines=app.node.try_get_context("answers_state_machines") == "true",
+        )
         app.synth()
         return
     for preset in Network:

@@ -25,9 +25,19 @@ _ARN = "arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:"
 
 
 class InferenceWorkerStack(Stack):
-    """Queues, tables, bucket, network and workers. Its name is the fleet's name."""
+    """Queues, tables, bucket, network and workers. Its name is the fleet's name.
 
-    def __init__(self, scope: Construct, id_: str, *, preset: Network = Network.NAT) -> None:
+    With `answers_state_machines` workers may answer task tokens, and have a way to do so.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        preset: Network = Network.NAT,
+        answers_state_machines: bool = False,
+    ) -> None:
         super().__init__(
             scope,
             id_,
@@ -61,7 +71,7 @@ class InferenceWorkerStack(Stack):
         tasks = self._parameter(
             "Tasks", "How many workers run.", type="Number", default=2, min_value=0
         )
-        vpc = network(self, preset)
+        vpc = network(self, preset, answers_state_machines=answers_state_machines)
         self.worker = InferenceWorker(
             self,
             "Worker",
@@ -72,6 +82,7 @@ class InferenceWorkerStack(Stack):
             profile_arns=Token.as_list(called),
             vpc=vpc,
             tasks=tasks.value_as_number,
+            answers_state_machines=answers_state_machines,
         )
         self._name_what_is_kept()
         for name, value, what in (

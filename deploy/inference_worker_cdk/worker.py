@@ -42,6 +42,8 @@ class InferenceWorker(Construct):
         tasks: How many.
         cpu: Of a task, in 1/1024 of a core.
         memory_mib: Of a task. Twice `bytes_max`, and 128.
+        answers_state_machines: Whether jobs may come with the task token of a state machine,
+            which workers answer (docs/task-tokens.md).
         settings: Further variables of docs/settings.md. They win over ours.
 
     The parts are there for more: `queues`, `tables`, `bucket`, `cluster`, `fleet` (the service),
@@ -62,6 +64,7 @@ class InferenceWorker(Construct):
         tasks: int = 2,
         cpu: int = 512,
         memory_mib: int = 1024,
+        answers_state_machines: bool = False,
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(scope, id_)
@@ -84,8 +87,12 @@ class InferenceWorker(Construct):
             *rights.of_models(model_arns, profile_arns),
         ):
             self.task_role.add_to_policy(statement)
+        ours = self._ours(service, model_id)
+        if answers_state_machines:
+            self.task_role.add_to_policy(rights.of_tasks())
+            ours["WORKER_TASK_TOKENS"] = "true"
         definition = self._definition(service, cpu, memory_mib)
-        self._container(definition, image, self._ours(service, model_id) | {**settings})
+        self._container(definition, image, ours | {**settings})
         self.door = self._door(vpc)
         self.fleet = self._service(definition, tasks)
 

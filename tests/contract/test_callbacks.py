@@ -83,7 +83,7 @@ class Refuses:
 
     async def _refuse(self, **_: Any) -> Any:
         told = {"Error": {"Code": self._code, "Message": f"{TOKEN}: {SECRET}"}}
-        raise ClientError(told, "SendTaskSuccess")  # type: ignore[arg-type]
+        raise ClientError(told, "SendTaskSuccess")
 
     send_task_success = send_task_failure = _refuse
 
@@ -91,7 +91,7 @@ class Refuses:
 async def asked(client: Any) -> list[bool | Unavailable]:
     tasks = StepFunctionsTasks(client)
     asks = (tasks.succeed(TOKEN, "{}"), tasks.fail(TOKEN, "E", "{}"))
-    told = []
+    told: list[bool | Unavailable] = []
     for ask in asks:
         try:
             told.append(await ask)

@@ -366,7 +366,11 @@ def test_a_payload_store_out_of_order_delays_the_answer_and_rests_nobody() -> No
 def test_no_token_is_in_anything_that_is_told() -> None:
     world = World()
     world.model.mood = in_turn(Reply(THROTTLED), Reply(REJECTED), Reply(answer()))
-    asks = [{"token": TOKEN}, {"token": TOKEN + "2", "v": 2}, {"token": TOKEN + "3", "id": "job-3"}]
+    asks: list[dict[str, Any]] = [
+        {"token": TOKEN},
+        {"token": TOKEN + "2", "v": 2},
+        {"token": TOKEN + "3", "id": "job-3"},
+    ]
     wire = Wire(plan=ill(Unavailable("tasks", "ThrottlingException"), 2))
 
     events = play(world, *asks, wire=wire)
