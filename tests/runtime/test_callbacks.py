@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.runtime.test_main_path import REJECTED, THROTTLED
+from tests.runtime.test_crashes import Apology
+from tests.runtime.test_main_path import REJECTED, THROTTLED, UNAVAILABLE
 from worker.core.callback import OUTPUT_BYTES_MAX, Failed, Succeeded
-from worker.core.events import Event, JobSettled, StoreFailed, TaskAnswered
+from worker.core.events import DeliverySkipped, Event, JobSettled, StoreFailed, TaskAnswered
 from worker.core.ledger import State
-from worker.ports import TaskRefused, Unavailable
+from worker.core.retry import RetryPolicy
+from worker.core.upgrade import upgraded
+from worker.ports import Callbacks, Handler, TaskRefused, Unavailable
 from worker.runtime.callbacks import REST_MAX_S
 from worker.sim.clock import in_virtual_time
 from worker.sim.memory import Call, Mishap, Reply, Wire, always, answer, in_turn
@@ -290,30 +294,96 @@ def test_an_ill_step_functions_costs_other_jobs_next_to_nothing() -> None:
     assert min(later) >= REST_MAX_S, "one asks for all, ever more rarely"
 
 
-def test_one_task_that_cannot_be_told_keeps_no_other_from_being_told() -> None:
+@pytest.mark.parametrize(
+    ("port", "operation", "error"),
+    [
+        ("tasks", "fail", TaskRefused("KmsAccessDeniedException")),
+        ("payloads", "get", Unavailable("payloads", "SlowDown")),
+    ],
+)
+def test_what_concerns_some_tasks_alone_keeps_no_other_from_being_told(
+    port: str, operation: str, error: Unavailable
+) -> None:
+    """Eight tasks cannot be told for an hour: of unreadable jobs, and of a result in S3."""
     world = World()
+    world.model.mood = lambda call: Reply(answer("word " * (4000 if call.job == "large" else 1)))
 
     def plan(call: Call) -> Mishap | None:
-        if (call.port, call.operation) != ("tasks", "fail"):
-            return None
-        if asyncio.get_running_loop().time() > 3600:
-            return None
-        return Mishap(when="before", error=TaskRefused("KmsAccessDeniedException"))
+        ill = (call.port, call.operation) == (port, operation)
+        hour = 60 <= asyncio.get_running_loop().time() < 3600
+        return Mishap(when="before", error=error) if ill and hour else None
 
     async def main() -> int:
         worker = LivingWorker(world, "w1", wire=Wire(plan=plan))
-        ask(world, "refused", v=2)
-        await asyncio.sleep(30.0)
+        ask(world, "first", id="large")
+        await asyncio.sleep(60.0)
+        for n in range(8):
+            ask(world, f"late-{n}", **({"v": 2} if port == "tasks" else {"id": "large"}))
+        await asyncio.sleep(5.0)
         for n in range(20):
             ask(world, f"token-{n}", id=f"job-{n}")
-        await asyncio.sleep(10.0)
+        await asyncio.sleep(5.0)
         told = len(world.tasks.answers)
         await until_quiet(world, within_s=20_000.0)
         await worker.drain()
+        assert port in {event.store for event in worker.told.of(StoreFailed)}
         return told
 
-    assert in_virtual_time(main(), limit_s=40_000) == 20
-    assert error_of(world, "refused") == "InferenceWorker.schema"
+    assert in_virtual_time(main(), limit_s=40_000) == 1 + 20
+    assert len(world.tasks.answers) == 1 + 20 + 8
+
+
+class Slow:
+    """Step Functions takes its time over the first answer."""
+
+    def __init__(self, real: Callbacks, lasts_s: float) -> None:
+        self._real = real
+        self._lasts_s = lasts_s
+
+    async def succeed(self, token: str, output: str) -> bool:
+        lasts_s, self._lasts_s = self._lasts_s, 0.0
+        await asyncio.sleep(lasts_s)
+        return await self._real.succeed(token, output)
+
+    async def fail(self, token: str, error: str, cause: str) -> bool:
+        return await self._real.fail(token, error, cause)
+
+
+def test_a_doorbell_that_comes_while_a_token_is_answered_has_its_own_answered_too() -> None:
+    world = World()
+    world.model.mood = in_turn(*[Reply(THROTTLED, 0.1)] * 3, Reply(answer(), 0.1))
+
+    async def main() -> list[Event]:
+        slow = Slow(world.tasks.seen_by(), 600.0)
+        worker = LivingWorker(world, "w1", house={"callbacks": slow})
+        ask(world, "token-1")
+        while world.statuses()["parked"] == 0:
+            await asyncio.sleep(0.05)
+        ask(world, "token-2")
+        await until_quiet(world)
+        await worker.drain()
+        return worker.told.events
+
+    events = in_virtual_time(main())
+
+    skipped = [event.why for event in events if isinstance(event, DeliverySkipped)]
+    assert "running_here" in skipped, "the doorbell joined the flight"
+    assert output_of(world, "token-1") == output_of(world, "token-2")
+
+
+def test_an_upgrade_answers_no_task_for_its_task_has_the_degraded_answer() -> None:
+    world = World()
+    route = world.routes["default"]
+    world.routes["default"] = replace(
+        route, degraded=("sorry",), upgrade_later=True, retry=RetryPolicy(attempts=1)
+    )
+    world.model.mood = lambda call: Reply(answer() if upgraded(call.job) else UNAVAILABLE, 0.5)
+
+    play(world, {}, house={"handlers": {"sorry": Handler(does=Apology())}})
+
+    assert output_of(world)["status"] == "degraded"
+    assert world.ledger.records["job-1+upgrade"].state is State.ANSWERED
+    assert world.tasks.late == []
 
 
 def test_a_result_that_was_removed_fails_the_task_that_asks_for_it() -> None:
@@ -333,34 +403,6 @@ def test_a_result_that_was_removed_fails_the_task_that_asks_for_it() -> None:
 
     assert output_of(world, "token-1")["status"] == "ok"
     assert error_of(world, "token-2") == "InferenceWorker.result_missing"
-
-
-def test_a_payload_store_out_of_order_delays_the_answer_and_rests_nobody() -> None:
-    world = World()
-    world.model.mood = always(answer("word " * 4000))
-    left = 2
-
-    def plan(call: Call) -> Mishap | None:
-        nonlocal left
-        if (call.port, call.operation) == ("payloads", "get") and left:
-            left -= 1
-            return Mishap(when="before")
-        return None
-
-    async def main() -> list[Event]:
-        worker = LivingWorker(world, "w1", wire=Wire(plan=plan))
-        ask(world, "token-1")
-        await until_quiet(world)
-        ask(world, "token-2")
-        await until_quiet(world)
-        await worker.drain()
-        return worker.told.events
-
-    events = in_virtual_time(main())
-
-    failed = [(e.store, e.operation) for e in events if isinstance(e, StoreFailed)]
-    assert failed == [("payloads", "answer")] * 2
-    assert output_of(world, "token-2")["status"] == "ok"
 
 
 def test_no_token_is_in_anything_that_is_told() -> None:
