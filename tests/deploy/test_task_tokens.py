@@ -1,11 +1,25 @@
 """A stack that is told to answer state machines: one right more, and a way to use it."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.deploy import gates
-from tests.deploy.template import DEPLOY, Template, container, listed, of_type, read, statements
+from tests.deploy.conftest import need_tools
+from tests.deploy.template import (
+    DEPLOY,
+    ROOT,
+    Template,
+    container,
+    listed,
+    of_type,
+    read,
+    statements,
+)
 from tests.deploy.test_gates import _TASK, _WILD, EXCEPTIONS
 from worker.cli.doctor import rights as doctor_rights
 
@@ -70,3 +84,21 @@ def test_a_stack_that_is_not_told_so_has_nothing_of_it(name: str) -> None:
 
     assert "states:" not in text
     assert "TASK_TOKENS" not in text
+
+
+def test_the_cdks_command_line_says_so_by_a_word_of_context(tmp_path: Path) -> None:
+    need_tools()
+    context = {"answers_state_machines": "true", "network": "isolated", "name": "chat"}
+    subprocess.run(  # noqa: S603  (our own script)
+        [sys.executable, str(DEPLOY / "app.py")],
+        env={**os.environ, "CDK_OUTDIR": str(tmp_path), "CDK_CONTEXT_JSON": json.dumps(context)},
+        check=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+
+    made = (tmp_path / "chat.template.json").read_text(encoding="utf-8")
+
+    assert "AnswerTasks" in statements(json.loads(made), "TaskRole")
+    page = (ROOT / "docs" / "task-tokens.md").read_text(encoding="utf-8")
+    assert "-c answers_state_machines=true" in page

@@ -66,8 +66,8 @@ def test_the_machine_of_the_page_gets_its_answer_and_no_line_has_its_token(stage
 
     assert told["status"] == "SUCCEEDED"
     answer = json.loads(told["output"])["answer"]
-    assert (answer["status"], answer["quality"]) == ("ok", 1.0)
-    assert answer["content"][0]["text"]
+    assert (answer["job_id"], answer["status"]) == ("first:ask", "ok")
+    assert answer["output"]["message"]["content"][0]["text"]
     until(stage.settled, says="the message is deleted")
     assert stage.states() == {State.ANSWERED: 1}
     (line,) = worker.lines("task.answered")
