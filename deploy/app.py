@@ -87,7 +87,8 @@ def main() -> None:
     if out is None:
         preset = Network(app.node.try_get_context("network") or "nat")
         name = app.node.try_get_context("name") or "inference"
-        worker = InferenceWorkerStack(app, name, preset=preset)
+        answers = app.node.try_get_context("answers_state_machines") == "true"
+        worker = InferenceWorkerStack(app, name, preset=preset, answers_state_machines=answers)
         DashboardStack(app, f"{name}-dashboard", of=name).add_dependency(worker)
         app.synth()
         return

@@ -43,9 +43,19 @@ class Named(Stack):
 
 
 class InferenceWorkerStack(Named):
-    """Queues, tables, bucket, network and workers. Its name is the fleet's name."""
+    """Queues, tables, bucket, network and workers. Its name is the fleet's name.
 
-    def __init__(self, scope: Construct, id_: str, *, preset: Network = Network.NAT) -> None:
+    With `answers_state_machines` workers may answer task tokens, and have a way to do so.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        preset: Network = Network.NAT,
+        answers_state_machines: bool = False,
+    ) -> None:
         super().__init__(
             scope,
             id_,
@@ -124,7 +134,7 @@ class InferenceWorkerStack(Named):
             default="",
             allowed_pattern="([^@ ]+@[^@ ]+)?",
         )
-        vpc = network(self, preset)
+        vpc = network(self, preset, answers_state_machines=answers_state_machines)
         self.worker = InferenceWorker(
             self,
             "Worker",
@@ -140,6 +150,7 @@ class InferenceWorkerStack(Named):
             waiting_per_task=waiting.value_as_number,
             spot_weight=spot.value_as_number,
             settings={"WORKER_SLOTS": slots.value_as_string},
+            answers_state_machines=answers_state_machines,
         )
         self._name_what_is_kept()
         for name, alarm in self.worker.alarms.named.items():

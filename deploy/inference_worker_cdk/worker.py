@@ -51,6 +51,8 @@ class InferenceWorker(Construct):
         spot_weight: Of those beyond the first, so many run on Spot for each one that does not.
         cpu: Of a task, in 1/1024 of a core.
         memory_mib: Of a task. Twice `bytes_max`, and 128.
+        answers_state_machines: Whether jobs may come with the task token of a state machine,
+            which workers answer (docs/task-tokens.md).
         settings: Further variables of docs/settings.md. They win over ours.
         at: When the alarms ring.
 
@@ -79,6 +81,7 @@ class InferenceWorker(Construct):
         spot_weight: int = 0,
         cpu: int = 512,
         memory_mib: int = 1024,
+        answers_state_machines: bool = False,
         settings: Mapping[str, str] = MappingProxyType({}),
         at: Thresholds = USUAL,
     ) -> None:
@@ -102,8 +105,12 @@ class InferenceWorker(Construct):
             *rights.of_models(model_arns, profile_arns),
         ):
             self.task_role.add_to_policy(statement)
+        ours = self._ours(service, model_id)
+        if answers_state_machines:
+            self.task_role.add_to_policy(rights.of_tasks())
+            ours["WORKER_TASK_TOKENS"] = "true"
         definition = self._definition(service, cpu, memory_mib)
-        environment = self._ours(service, model_id) | {**settings}
+        environment = ours | {**settings}
         self._container(definition, image, environment)
         self.door = self._door(vpc)
         self.fleet = self._service(definition, spot_weight)

@@ -19,6 +19,7 @@ from tests.deploy.template import DEPLOY, Template, of_type
 
 RULES = DEPLOY / "rules" / "house.guard"
 NAG = """
+import json
 import sys
 sys.path.insert(0, sys.argv[1])
 import app
@@ -29,7 +30,7 @@ from inference_worker_cdk import InferenceWorkerStack, Network
 checked = App(analytics_reporting=False, tree_metadata=False, outdir=sys.argv[2])
 Validations.of(checked).add_plugins(AwsSolutionsChecks())
 for preset in Network:
-    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset)
+    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset, **json.loads(sys.argv[3]))
 checked.synth()
 """
 
@@ -84,11 +85,14 @@ def bounds(template: Template) -> list[str]:
     return found
 
 
-def nag(out: Path) -> set[tuple[str, str]]:
-    """What cdk-nag finds in both presets: a rule, and the construct that breaks it."""
+def nag(out: Path, **options: bool) -> set[tuple[str, str]]:
+    """What cdk-nag finds in both presets: a rule, and the construct that breaks it.
+
+    `options` are the stack's; `out` has the templates afterwards.
+    """
     need_tools()
     ran = subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-c", NAG, str(DEPLOY), str(out)],
+        [sys.executable, "-c", NAG, str(DEPLOY), str(out), json.dumps(options)],
         capture_output=True,
         text=True,
         check=False,  # it fails, for it knows nothing of our exceptions

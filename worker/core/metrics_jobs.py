@@ -120,6 +120,17 @@ ROWS: Final = (
         meaning="Degraded answers that were to be replaced, and stay.",
     ),
     Metric(
+        name="TasksAnswered",
+        when="`task.answered` of a task that `waited`",
+        meaning="Tasks of state machines that were told how their job ended.",
+    ),
+    Metric(
+        name="TasksGone",
+        when="`task.answered` of a task for which nobody `waited`",
+        meaning="Tasks that had been told before, or were over: machines give up before jobs do "
+        "where these are many.",
+    ),
+    Metric(
         name="JobsReleased",
         when="`job.settled` with released",
         meaning="Jobs given back for anybody, uncharged.",
