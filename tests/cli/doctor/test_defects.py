@@ -101,7 +101,7 @@ def test_each_right_that_lacks_is_named_with_the_statement_that_grants_it() -> N
             (statement,) = json.loads(found.run)["Statement"]
             assert (statement["Effect"], statement["Action"]) == ("Allow", [action])
             assert statement["Resource"][0].endswith(
-                "chat-payloads/*" if of == B else of.rpartition(" ")[2]
+                "chat-payloads/payloads/*" if of == B else of.rpartition(" ")[2]
             )
             room.stack.faults.clear()
 
