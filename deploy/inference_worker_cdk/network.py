@@ -4,7 +4,8 @@
     isolated   no way out at all; AWS's services come in by endpoints
 
 Without a way out only models of this Region and profiles that begin here can be called:
-Bedrock's runtime has no endpoint that leads to another Region.
+Bedrock's runtime has no endpoint that leads to another Region. Through the endpoints go this
+account's own credentials alone; else whoever came in could carry jobs to a bucket of theirs.
 """
 
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any
 
 from aws_cdk import Aws, Tags
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 _CIDR = "10.83.0.0/20"
@@ -50,16 +52,40 @@ def network(scope: Construct, preset: Network) -> Any:
     )
     # The CDK would name each part after the stack that was synthesized, not after this one.
     Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=300)
-    for name in ("S3", "DYNAMODB"):
-        vpc.add_gateway_endpoint(
+    gates = {
+        name: vpc.add_gateway_endpoint(
             name.title(), service=getattr(ec2.GatewayVpcEndpointAwsService, name)
         )
+        for name in ("S3", "DYNAMODB")
+    }
     if isolated:
-        _endpoints(scope, vpc)
+        for one in (*gates.values(), *_endpoints(scope, vpc)):
+            one.add_to_policy(_ours())
+        gates["S3"].add_to_policy(_layers())
     return vpc
 
 
-def _endpoints(scope: Construct, vpc: Any) -> None:
+def _ours() -> Any:
+    return iam.PolicyStatement(
+        sid="OfThisAccount",
+        principals=[iam.AnyPrincipal()],
+        actions=["*"],
+        resources=["*"],
+        conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
+    )
+
+
+def _layers() -> Any:
+    """ECR hands out an image's layers by links that it signs itself."""
+    return iam.PolicyStatement(
+        sid="Layers",
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:GetObject"],
+        resources=[f"arn:{Aws.PARTITION}:s3:::prod-{Aws.REGION}-starport-layer-bucket/*"],
+    )
+
+
+def _endpoints(scope: Construct, vpc: Any) -> list[Any]:
     door = ec2.SecurityGroup(
         scope,
         "Endpoints",
@@ -68,10 +94,12 @@ def _endpoints(scope: Construct, vpc: Any) -> None:
         allow_all_outbound=False,
     )
     door.add_ingress_rule(ec2.Peer.ipv4(_CIDR), ec2.Port.tcp(443), "The workers")
-    for name in _SERVICES:
+    return [
         vpc.add_interface_endpoint(
             name.title().replace("_", ""),
             service=getattr(ec2.InterfaceVpcEndpointAwsService, name),
             security_groups=[door],
             open=False,
         )
+        for name in _SERVICES
+    ]

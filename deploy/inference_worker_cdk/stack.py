@@ -22,6 +22,9 @@ from inference_worker_cdk.network import Network, network
 from inference_worker_cdk.worker import InferenceWorker
 
 _ARN = "arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:"
+_NAME = "[A-Za-z0-9][A-Za-z0-9._:/-]*"  # no `*`: what may be called is named
+_MODEL = f"{_ARN}((foundation|custom|imported|provisioned)-model|custom-model-deployment)/{_NAME}"
+_PROFILE = f"{_ARN}(application-)?inference-profile/{_NAME}"
 
 
 class InferenceWorkerStack(Stack):
@@ -35,14 +38,20 @@ class InferenceWorkerStack(Stack):
             synthesizer=BootstraplessSynthesizer(),
         )
         image = self._parameter(
-            "Image", "URI of the worker's image in ECR of this account and Region, for arm64."
+            "Image",
+            "URI of the worker's image in ECR of this account and Region, for arm64.",
+            allowed_pattern=r"\S+",
         )
-        model = self._parameter("ModelId", "What is called: a model id or an inference profile's.")
+        model = self._parameter(
+            "ModelId",
+            "What is called: a model id or an inference profile's.",
+            allowed_pattern=r"\S+",
+        )
         models = self._parameter(
             "ModelArns",
             "Foundation models that may be called: of a profile, one for each Region it leads to.",
             type="CommaDelimitedList",
-            allowed_pattern=f"{_ARN}(foundation|custom|imported|provisioned)-model/.+",
+            allowed_pattern=_MODEL,
         )
         profiles = self._parameter(
             "ProfileArns",
@@ -50,14 +59,16 @@ class InferenceWorkerStack(Stack):
             "Empty where the models are called themselves.",
             type="CommaDelimitedList",
             default="",
-            allowed_pattern=f"({_ARN}(application-)?inference-profile/.+)?",
+            allowed_pattern=f"({_PROFILE})?",
         )
-        direct = CfnCondition(
-            self,
-            "CallsModelsThemselves",
-            expression=Fn.condition_equals(Fn.join("", profiles.value_as_list), ""),
+        others = self._parameter(
+            "OtherModelArns",
+            "Where profiles are called: further models, which are called themselves.",
+            type="CommaDelimitedList",
+            default="",
+            allowed_pattern=f"({_MODEL})?",
         )
-        called = Fn.condition_if(direct.logical_id, models.value_as_list, profiles.value_as_list)
+        called = self._either("CallsModelsThemselves", profiles, models.value_as_list)
         tasks = self._parameter(
             "Tasks", "How many workers run.", type="Number", default=2, min_value=0
         )
@@ -69,7 +80,9 @@ class InferenceWorkerStack(Stack):
             image=image.value_as_string,
             model_id=model.value_as_string,
             model_arns=models.value_as_list,
-            profile_arns=Token.as_list(called),
+            profile_arns=called,
+            # A statement of none is refused: with none it says again what may be called anyhow.
+            other_model_arns=self._either("CallsNoOthers", others, called),
             vpc=vpc,
             tasks=tasks.value_as_number,
         )
@@ -83,6 +96,7 @@ class InferenceWorkerStack(Stack):
             ("SubnetId", vpc.select_subnets().subnet_ids[0], "One of theirs"),
             ("SecurityGroupId", self.worker.door.security_group_id, "Theirs"),
             ("LogGroupName", self.worker.log_group.log_group_name, "Where they log"),
+            ("TaskRoleArn", self.worker.task_role.role_arn, "Whom others' queues may let in"),
         ):
             CfnOutput(self, name, value=value, description=what)
 
@@ -99,6 +113,15 @@ class InferenceWorkerStack(Stack):
             "PayloadsBucket": self.worker.bucket,
         }.items():
             one.node.default_child.override_logical_id(name)
+
+    def _either(self, empty: str, list_: Any, else_: list[str]) -> list[str]:
+        """What a parameter lists, or `else_` where it lists nothing: the condition `empty`."""
+        nothing = Fn.condition_equals(Fn.join("", list_.value_as_list), "")
+        condition = CfnCondition(self, empty, expression=nothing)
+        made: list[str] = Token.as_list(
+            Fn.condition_if(condition.logical_id, else_, list_.value_as_list)
+        )
+        return made
 
     def _parameter(self, name: str, description: str, **more: Any) -> Any:
         return CfnParameter(self, name, description=description, **({"type": "String"} | more))

@@ -16,15 +16,17 @@ from unittest.mock import patch
 from aiobotocore.session import get_session
 
 from tests.cli.doctor.awscli import parsed
-from tests.cli.doctor.room import LIMITS
+from tests.cli.doctor.room import LIMITS, session
 from tests.deploy.iam import Role
 from tests.deploy.template import Template, container, of_type, plain, statements
+from worker.cli.doctor import opening
 from worker.cli.doctor.exam import Report, examine
 from worker.local.stack import LocalStack
 from worker.settings import load
 
 NAME = "chat"
 MODEL = "eu.some.model-v1:0"
+OTHER = "arn:aws:bedrock:us-east-1::foundation-model/another.model-v1:0"
 MODELS = tuple(
     f"arn:aws:bedrock:{where}::foundation-model/some.model-v1:0" for where in ("us-east-1", "")
 )
@@ -36,9 +38,10 @@ UNKNOWN = ("AWS::EC2::EIP", "AWS::EC2::NatGateway")
 LOST = ("TTL on `ttl` is off", "no point-in-time recovery", "no rule of its lifecycle")
 """What its CloudFormation reads over, though its services know it. tests/deploy/test_stack.py
 holds that the templates have it; here doctor's own commands put it back."""
-WITH_CACHE = {
+MORE = {
+    "WORKER_TARGETS__OTHER__ID": OTHER.rpartition("/")[2],
     "WORKER_DEGRADED__BEFORE__KIND": "cache",
-    "WORKER_ROUTES__DEFAULT__TARGETS": "default",
+    "WORKER_ROUTES__DEFAULT__TARGETS": "default,other",
     "WORKER_ROUTES__DEFAULT__DEGRADED": "before",
 }
 
@@ -65,6 +68,7 @@ class Account:
             "ModelId": MODEL,
             "ModelArns": ",".join(MODELS),
             "ProfileArns": profile,
+            "OtherModelArns": OTHER,
         }
 
     async def create(self, template: Template) -> dict[str, str]:
@@ -155,7 +159,8 @@ def known(template: Template) -> Template:
 
 
 async def doctor(environment: Mapping[str, str]) -> Report:
-    with patch.dict(os.environ, environment, clear=True):
+    loads_once = patch.object(opening, "get_session", session)
+    with loads_once, patch.dict(os.environ, environment, clear=True):
         return await examine(
             load(environment), calls=True, at=time.time, environ=environment, limits=LIMITS
         )

@@ -38,6 +38,9 @@ _ACTIONS: Final = {
 _STREAMED: Final = ("converse-stream", "invoke-with-response-stream")
 _CODES: Final = {"dynamodb": ("AccessDeniedException", 400), "sqs": ("AccessDenied", 403)}
 
+_LISTS: Final = {"CallsModelsThemselves": "ProfileArns", "CallsNoOthers": "OtherModelArns"}
+"""Each condition says that this parameter lists nothing."""
+
 Asked = tuple[str, str]  # an action, and the ARN of what it is done to
 
 
@@ -85,8 +88,7 @@ class Role:
             return [arn for one in value for arn in self._arns(one)]
         if isinstance(value, dict) and set(value) == {"Fn::If"}:
             name, yes, no = value["Fn::If"]
-            assert name == "CallsModelsThemselves"
-            return self._arns(no if self.made["ProfileArns"] else yes)
+            return self._arns(no if self.made[_LISTS[name]] else yes)
         if isinstance(value, dict) and set(value) == {"Ref"}:
             return self.made[value["Ref"]].split(",")
         text = plain(value, {**self.made, "AWS::AccountId": self.account, **self._pseudo})

@@ -1,9 +1,9 @@
 """The templates, created on the embedded stack, and what doctor says of it.
 
 The stack's CloudFormation makes queues, tables and the bucket for real, so jobs can go through
-them; of roles, tasks and networks it keeps the description. It authorises everybody, starts no
-task and routes nothing: that a right is enough, an image starts or a packet arrives is not
-shown here. What it does not know at all is in `UNKNOWN`, and a test tells when it has learnt.
+them (tests/deploy/test_rights.py); of roles, tasks and networks it keeps the description. It
+starts no task and routes nothing: that an image starts or a packet arrives is not shown here.
+What it does not know at all is in `UNKNOWN`, and a test tells when it has learnt.
 """
 
 import pytest
@@ -11,18 +11,16 @@ from botocore.exceptions import ClientError
 
 from tests.deploy.account import (
     LOST,
+    MORE,
     NAME,
     UNKNOWN,
-    WITH_CACHE,
     Account,
     doctor,
     in_account,
     known,
-    worker_of,
 )
 from tests.deploy.template import FILES, read
 from worker.cli.doctor.finding import Level
-from worker.client import Client
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -30,7 +28,7 @@ def test_doctor_is_content_with_what_a_template_creates(name: str) -> None:
     async def story(here: Account) -> None:
         template = known(read(name))
         made = await here.create(template)
-        environment = here.environment(template, made) | WITH_CACHE
+        environment = here.environment(template, made) | MORE
 
         first = await doctor(environment)
         lost = [one for one in first.findings if one.level is not Level.GREEN]
@@ -45,21 +43,6 @@ def test_doctor_is_content_with_what_a_template_creates(name: str) -> None:
         assert queues | tables | {f"bucket {made['PayloadsBucket']}"} < {
             one.of for one in then.findings
         }
-
-    in_account(story)
-
-
-def test_a_worker_with_the_settings_of_its_task_answers_a_job() -> None:
-    async def story(here: Account) -> None:
-        template = known(read("template.json"))
-        environment = here.environment(template, await here.create(template))
-        url, table = environment["WORKER_QUEUE__URL"], environment["WORKER_LEDGER__TABLE"]
-
-        async with worker_of(environment), Client.open(url, table) as client:
-            job = await client.submit("Why is the sky blue?")
-            result = await client.wait(job, timeout_s=60)
-
-        assert result.status == "ok"
 
     in_account(story)
 

@@ -65,6 +65,11 @@ def test_the_deploy_command_gives_the_template_what_it_asks_for() -> None:
         ("ProfileArns", ""),
         ("ProfileArns", "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/a1"),
         ("ProfileArns", "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:inference-profile/x"),
+        ("OtherModelArns", ""),
+        (
+            "OtherModelArns",
+            "arn:aws:bedrock:eu-west-1:123456789012:custom-model-deployment/abcdefghijkl",
+        ),
     ],
 )
 def test_a_parameter_takes_every_form_of_an_arn(template: Template, name: str, value: str) -> None:
@@ -76,6 +81,11 @@ def test_a_parameter_takes_every_form_of_an_arn(template: Template, name: str, v
     [
         ("ModelArns", "*"),
         ("ModelArns", ""),
+        ("ModelArns", "arn:aws:bedrock:eu-west-1::foundation-model/*"),
+        ("OtherModelArns", "arn:aws:bedrock:eu-west-1::foundation-model/some.*"),
+        ("ProfileArns", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/*"),
+        ("Image", ""),
+        ("ModelId", ""),
         ("ModelArns", "arn:aws:bedrock:eu-west-1::foundation-model/"),
         ("ModelArns", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x"),
         ("ProfileArns", "arn:aws:bedrock:eu-west-1::foundation-model/some.model-v1:0"),

@@ -8,29 +8,28 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-import pytest
-
-from tests.deploy.account import WITH_CACHE, Account, doctor, in_account, known, worker_of
+from tests.deploy.account import MODELS, MORE, OTHER, Account, doctor, in_account, known, worker_of
 from tests.deploy.iam import TOKEN, Role, guarded
-from tests.deploy.template import FILES, listed, read
+from tests.deploy.template import FILES, listed, read, statements
 from worker.aws.depths import depth
 from worker.cli.doctor.finding import Level
 from worker.client import Client
 from worker.local.moods import Chance, Mood
 from worker.local.outcomes import Fail, Outcome
 
+CALL = "bedrock:InvokeModel"
 PROTECTS = "ecs:UpdateTaskProtection"  # what the agent of ECS asks, for the task
 # Every answer goes to the bucket, and so does every request.
 LARGE = {"WORKER_PAYLOADS__INLINE_ANSWER_BYTES": "0"}
 
 
-async def created(here: Account, roles: list[Role], name: str) -> tuple[Role, Mapping[str, str]]:
+async def created(here: Account, roles: list[Role]) -> tuple[Role, Mapping[str, str]]:
     """A stack with its role before it, and the variables of a task that has the role."""
-    template = known(read(name))
+    template = known(read(FILES[0]))
     made = await here.create(template)
     role = here.role(template, made)
     roles.append(role)
-    return role, here.environment(template, made) | WITH_CACHE | {"AWS_SESSION_TOKEN": TOKEN}
+    return role, here.environment(template, made) | MORE | {"AWS_SESSION_TOKEN": TOKEN}
 
 
 def without(role: Role, sid: str, action: str) -> Role:
@@ -52,7 +51,7 @@ async def worked(here: Account, environment: Mapping[str, str]) -> None:
     async with (
         Client.open(url, table, bucket=bucket, inline_max_bytes=100) as client,
         here.client("sqs") as sqs,
-        worker_of(environment | LARGE),
+        worker_of({**environment, **LARGE}),
     ):
         answered = await client.wait(await client.submit("Why? " * 100), timeout_s=20)
         mood(Fail("ValidationException"))
@@ -66,10 +65,9 @@ async def worked(here: Account, environment: Mapping[str, str]) -> None:
     assert (answered.status, refused.status) == ("ok", "failed")
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_task_may_do_all_that_doctor_and_a_worker_do_and_nothing_else(name: str) -> None:
+def test_a_task_may_do_all_that_doctor_and_a_worker_do_and_nothing_else() -> None:
     async def story(here: Account) -> None:
-        role, environment = await created(here, roles, name)
+        role, environment = await created(here, roles)
 
         report = await doctor(environment)
         await worked(here, environment)
@@ -83,9 +81,14 @@ def test_a_task_may_do_all_that_doctor_and_a_worker_do_and_nothing_else(name: st
         in_account(story)
 
 
+def test_the_rights_are_the_same_in_both_networks() -> None:
+    for role in ("TaskRole", "ExecutionRole"):
+        assert statements(read(FILES[0]), role) == statements(read(FILES[1]), role) != {}
+
+
 def test_doctor_sees_each_right_that_a_task_lacks() -> None:
     async def story(here: Account) -> None:
-        whole, environment = await created(here, roles, "template.json")
+        whole, environment = await created(here, roles)
         unseen = []
         for sid, one in whole.statements.items():
             for action in listed(one["Action"]):
@@ -96,6 +99,34 @@ def test_doctor_sees_each_right_that_a_task_lacks() -> None:
                     unseen.append((sid, action))
 
         assert unseen == [("ProtectItself", PROTECTS)]
+
+    with guarded() as roles:
+        in_account(story)
+
+
+def test_a_model_is_called_through_its_profile_or_named_as_one_that_is_called_itself() -> None:
+    async def story(here: Account) -> None:
+        role, _ = await created(here, roles)
+        profile = here.given["ProfileArns"]
+
+        for model in MODELS:
+            assert role.allows(CALL, model, bedrock_InferenceProfileArn=profile)
+            assert not role.allows(CALL, model)
+            assert not role.allows(CALL, model, bedrock_InferenceProfileArn=f"{profile}-2")
+        assert role.allows(CALL, OTHER)
+        assert not role.allows(CALL, f"{OTHER}-2")
+
+    with guarded() as roles:
+        in_account(story)
+
+
+def test_without_profiles_the_models_are_called_themselves() -> None:
+    async def story(here: Account) -> None:
+        role, _ = await created(here, roles)
+        alone = replace(role, made={**role.made, "ProfileArns": "", "OtherModelArns": ""})
+
+        assert all(alone.allows(CALL, model) for model in MODELS)
+        assert not alone.allows(CALL, OTHER)
 
     with guarded() as roles:
         in_account(story)
