@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import gates
-from tests.deploy.defects import SEEDED, Defect, broken
+from tests.deploy.defects import COMPARED, SEEDED, Defect, broken
 from tests.deploy.template import Template
 
 _TASK, _PULLS = "Worker/TaskRole/DefaultPolicy", "Worker/ExecutionRole/DefaultPolicy"
@@ -34,6 +34,14 @@ def test_a_template_passes_every_gate(template: Template) -> None:
     found = {gate.__name__: gate(template) for gate in (gates.lint, gates.validate)}
 
     assert found == {"lint": [], "validate": []}
+
+
+def test_what_linters_were_compared_by_is_among_what_is_seeded() -> None:
+    names = [defect.name for defect in SEEDED]
+
+    assert len(COMPARED) == 14
+    assert len(set(names)) == len(names)
+    assert set(COMPARED.values()) <= set(names)
 
 
 @pytest.mark.parametrize("defect", SEEDED, ids=lambda defect: defect.name)
