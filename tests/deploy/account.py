@@ -71,29 +71,31 @@ class Account:
             "OtherModelArns": OTHER,
         }
 
-    async def create(self, template: Template) -> dict[str, str]:
+    async def create(
+        self, template: Template, given: Mapping[str, str] | None = None, *, name: str = NAME
+    ) -> dict[str, str]:
         """Create it; the physical ids by logical id."""
-        given = [{"ParameterKey": k, "ParameterValue": v} for k, v in self.given.items()]
+        parameters = self.given if given is None else given
         await self.cloudformation.create_stack(
-            StackName=NAME,
+            StackName=name,
             TemplateBody=json.dumps(template),
-            Parameters=given,
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
         state = "CREATE_IN_PROGRESS"
         while state.endswith("IN_PROGRESS"):
-            (told,) = (await self.cloudformation.describe_stacks(StackName=NAME))["Stacks"]
+            (told,) = (await self.cloudformation.describe_stacks(StackName=name))["Stacks"]
             state = told["StackStatus"]
             await asyncio.sleep(0.02)
-        rows = await self.cloudformation.describe_stack_resources(StackName=NAME)
+        rows = await self.cloudformation.describe_stack_resources(StackName=name)
         found = {
             row["LogicalResourceId"]: row["PhysicalResourceId"] for row in rows["StackResources"]
         }
-        assert state == "CREATE_COMPLETE", await self._why()
+        assert state == "CREATE_COMPLETE", await self._why(name)
         return found
 
-    async def _why(self) -> list[str]:
-        told = await self.cloudformation.describe_stack_events(StackName=NAME)
+    async def _why(self, name: str) -> list[str]:
+        told = await self.cloudformation.describe_stack_events(StackName=name)
         return [str(one) for one in told["StackEvents"] if "FAILED" in one["ResourceStatus"]]
 
     async def mend(self, commands: list[str]) -> None:
