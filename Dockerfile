@@ -12,18 +12,18 @@ FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv --without-pip /opt/worker
-COPY requirements/run.txt deploy/build.txt deploy/prune_botocore.py ./
+COPY requirements/run.txt deploy/build.txt ./
 # The versions that the tests ran, by their hashes. The build's own tools stay in this stage.
 RUN pip install --require-hashes -r build.txt \
  && pip --python /opt/worker/bin/python install --require-hashes --no-compile -r run.txt
-RUN /opt/worker/bin/python prune_botocore.py
 COPY pyproject.toml README.md ./
 COPY worker worker
-# Compiled here, once: a container that cannot write would compile at every start (0.4 CPU s).
-# Hash-based bytecode needs no look at the sources' dates, which a layer may change.
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
- && pip --python /opt/worker/bin/python install --no-deps --no-compile dist/*.whl \
- && /opt/worker/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/worker/lib
+ && pip --python /opt/worker/bin/python install --no-deps --no-compile dist/*.whl
+# Takes out what no worker uses, and compiles what is left, here and once: a container that cannot
+# write would compile at every start (0.4 CPU s).
+COPY deploy/slim.py ./
+RUN /opt/worker/bin/python slim.py
 
 FROM ${PYTHON}
 COPY --from=build /opt/worker /opt/worker

@@ -30,8 +30,9 @@ check: $(STAMP)          ## lint and types
 bench: $(PEERS)          ## one JSON line per result
 	$(BIN)/python -m bench
 
-template: $(CDK)         ## deploy/template.json and its isolated twin, of the CDK code
+template: $(CDK)         ## deploy/template.json and its isolated twin, of the CDK code; and what they cost
 	$(BIN)/python deploy/app.py --out deploy
+	$(BIN)/python deploy/cost.py --write
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

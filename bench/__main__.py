@@ -5,6 +5,7 @@
     python -m bench --only parts
     python -m bench --only breaker
     python -m bench --only telemetry
+    python -m bench --only start --image OUT
 
 Every round runs each peer once, so that whatever else the machine does falls on
 all of them; the ratios are medians over the rounds. `docs/bench.md` says what the
@@ -15,6 +16,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ import orjson
 from bench.runs import SLOTS, Run, RunFailed, measure
 
 PEERS: Final = ("bare", "pipeline", "worker")
-SUITES: Final = ("peers", "parts", "breaker", "telemetry")
+SUITES: Final = ("peers", "parts", "breaker", "telemetry", "start")
 ROUNDS_MAX: Final = 9
 JOBS_MAX: Final = 50_000
 
@@ -104,6 +106,30 @@ def compare(peers: Sequence[str], *, jobs: int, rounds: int, latency_ms: float) 
     return all(line["met"] for line in lines)
 
 
+def alone(suite: str, image: Path | None) -> Iterator[Mapping[str, Any]]:
+    """The lines of a suite without peers.
+
+    Imported only now: what they import would count as every peer's memory.
+    """
+    match suite:
+        case "parts":
+            from bench import parts  # noqa: PLC0415
+
+            yield from parts.measure()
+        case "breaker":
+            from bench import breaker  # noqa: PLC0415
+
+            yield from breaker.measure()
+        case "telemetry":
+            from bench import telemetry  # noqa: PLC0415
+
+            yield from telemetry.measure_all()
+        case _:
+            from bench import start  # noqa: PLC0415
+
+            yield from start.measure(image)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,6 +138,7 @@ def main() -> int:
     parser.add_argument("--latency-ms", type=float, default=20.0)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--only", choices=SUITES)
+    parser.add_argument("--image", type=Path, help="what deploy/image.py has built, to be started")
     args = parser.parse_args()
     if not (1 <= args.jobs <= JOBS_MAX and 1 <= args.rounds <= ROUNDS_MAX):
         parser.error(f"at most {JOBS_MAX} jobs and {ROUNDS_MAX} rounds, and at least one of each")
@@ -125,24 +152,11 @@ def main() -> int:
         except RunFailed as failed:
             print(failed, file=sys.stderr)
             return 1
-    # Imported only now: what they import would count as every peer's memory.
-    if "parts" in suites:
-        from bench import parts  # noqa: PLC0415
-
-        for line in parts.measure():
-            tell(line)
-    if "breaker" in suites:
-        from bench import breaker  # noqa: PLC0415
-
-        for line in breaker.measure():
-            tell(line)
-            met = met and line.get("met", True)
-    if "telemetry" in suites:
-        from bench import telemetry  # noqa: PLC0415
-
-        for line in telemetry.measure_all():
-            tell(line)
-            met = met and line.get("met", True)
+    for name in SUITES[1:]:
+        if name in suites:
+            for line in alone(name, args.image):
+                tell(line)
+                met = met and line.get("met", True)
     return 0 if met else 1
 
 

@@ -4,7 +4,8 @@
     isolated   no way out at all; AWS's services come in by endpoints
 
 Without a way out only models of this Region and profiles that begin here can be called:
-Bedrock's runtime has no endpoint that leads to another Region.
+Bedrock's runtime has no endpoint that leads to another Region. Through the endpoints go this
+account's own credentials alone; else whoever came in could carry jobs to a bucket of theirs.
 """
 
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any
 
 from aws_cdk import Aws, Tags
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 _CIDR = "10.83.0.0/20"
@@ -56,17 +58,41 @@ def network(scope: Construct, preset: Network, *, answers_state_machines: bool =
     for tag in ("Name", "aws-cdk:subnet-name", "aws-cdk:subnet-type"):
         Tags.of(vpc).remove(tag, priority=300)
     Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=400, include_resource_types=["AWS::EC2::VPC"])
-    for name in ("S3", "DYNAMODB"):
-        vpc.add_gateway_endpoint(
+    gates = {
+        name: vpc.add_gateway_endpoint(
             name.title(), service=getattr(ec2.GatewayVpcEndpointAwsService, name)
         )
+        for name in ("S3", "DYNAMODB")
+    }
     if isolated:
         more = ("STEP_FUNCTIONS",) if answers_state_machines else ()
-        _endpoints(scope, vpc, (*_SERVICES, *more))
+        for one in (*gates.values(), *_endpoints(scope, vpc, (*_SERVICES, *more))):
+            one.add_to_policy(_ours())
+        gates["S3"].add_to_policy(_layers())
     return vpc
 
 
-def _endpoints(scope: Construct, vpc: Any, services: tuple[str, ...]) -> None:
+def _ours() -> Any:
+    return iam.PolicyStatement(
+        sid="OfThisAccount",
+        principals=[iam.AnyPrincipal()],
+        actions=["*"],
+        resources=["*"],
+        conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
+    )
+
+
+def _layers() -> Any:
+    """ECR hands out an image's layers by links that it signs itself."""
+    return iam.PolicyStatement(
+        sid="Layers",
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:GetObject"],
+        resources=[f"arn:{Aws.PARTITION}:s3:::prod-{Aws.REGION}-starport-layer-bucket/*"],
+    )
+
+
+def _endpoints(scope: Construct, vpc: Any, services: tuple[str, ...]) -> list[Any]:
     door = ec2.SecurityGroup(
         scope,
         "Endpoints",
@@ -75,10 +101,12 @@ def _endpoints(scope: Construct, vpc: Any, services: tuple[str, ...]) -> None:
         allow_all_outbound=False,
     )
     door.add_ingress_rule(ec2.Peer.ipv4(_CIDR), ec2.Port.tcp(443), "The workers")
-    for name in services:
+    return [
         vpc.add_interface_endpoint(
             name.title().replace("_", ""),
             service=getattr(ec2.InterfaceVpcEndpointAwsService, name),
             security_groups=[door],
             open=False,
         )
+        for name in services
+    ]

@@ -4,6 +4,7 @@
 task of the same definition, tell green from unknown.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aws_cdk import Aws
@@ -70,15 +71,20 @@ def of_tasks() -> Any:
     return allow("AnswerTasks", ANSWERS, "*")
 
 
-def of_models(model_arns: list[str], profile_arns: list[str]) -> list[Any]:
+def of_models(
+    model_arns: list[str], profile_arns: list[str], other_model_arns: Sequence[str]
+) -> list[Any]:
     """To call models; those behind a profile through it alone, in every Region it leads to.
 
     Converse is authorised as InvokeModel: there is no action of its name.
     """
     if not profile_arns:
-        return [allow("CallModels", CALLS, *model_arns)]
+        return [allow("CallModels", CALLS, *model_arns, *other_model_arns)]
     through = {"StringLike": {"bedrock:InferenceProfileArn": profile_arns}}
-    return [
+    made = [
         allow("CallProfiles", CALLS, *profile_arns),
         allow("CallModelsThroughProfiles", CALLS, *model_arns, conditions=through),
     ]
+    if other_model_arns:
+        made.append(allow("CallOthers", CALLS, *other_model_arns))
+    return made

@@ -28,6 +28,9 @@ from inference_worker_cdk.worker import NAMESPACE, InferenceWorker
 DRAWN: Final = ("ClusterName", "ServiceName", "LogGroupName")
 """Outputs that the dashboard's stack imports: CloudFormation finds these names itself."""
 _ARN = "arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:"
+_NAME = "[A-Za-z0-9][A-Za-z0-9._:/-]*"  # no `*`: what may be called is named
+_MODEL = f"{_ARN}((foundation|custom|imported|provisioned)-model|custom-model-deployment)/{_NAME}"
+_PROFILE = f"{_ARN}(application-)?inference-profile/{_NAME}"
 
 
 class Named(Stack):
@@ -63,14 +66,20 @@ class InferenceWorkerStack(Named):
             synthesizer=BootstraplessSynthesizer(),
         )
         image = self._parameter(
-            "Image", "URI of the worker's image in ECR of this account and Region, for arm64."
+            "Image",
+            "URI of the worker's image in ECR of this account and Region, for arm64.",
+            allowed_pattern=r"\S+",
         )
-        model = self._parameter("ModelId", "What is called: a model id or an inference profile's.")
+        model = self._parameter(
+            "ModelId",
+            "What is called: a model id or an inference profile's.",
+            allowed_pattern=r"\S+",
+        )
         models = self._parameter(
             "ModelArns",
             "Foundation models that may be called: of a profile, one for each Region it leads to.",
             type="CommaDelimitedList",
-            allowed_pattern=f"{_ARN}(foundation|custom|imported|provisioned)-model/.+",
+            allowed_pattern=_MODEL,
         )
         profiles = self._parameter(
             "ProfileArns",
@@ -78,14 +87,16 @@ class InferenceWorkerStack(Named):
             "Empty where the models are called themselves.",
             type="CommaDelimitedList",
             default="",
-            allowed_pattern=f"({_ARN}(application-)?inference-profile/.+)?",
+            allowed_pattern=f"({_PROFILE})?",
         )
-        direct = CfnCondition(
-            self,
-            "CallsModelsThemselves",
-            expression=Fn.condition_equals(Fn.join("", profiles.value_as_list), ""),
+        others = self._parameter(
+            "OtherModelArns",
+            "Where profiles are called: further models, which are called themselves.",
+            type="CommaDelimitedList",
+            default="",
+            allowed_pattern=f"({_MODEL})?",
         )
-        called = Fn.condition_if(direct.logical_id, models.value_as_list, profiles.value_as_list)
+        called = self._either("CallsModelsThemselves", profiles, models.value_as_list)
         least = self._parameter(
             "TasksMin",
             "Workers when there is nothing to do.",
@@ -142,7 +153,9 @@ class InferenceWorkerStack(Named):
             image=image.value_as_string,
             model_id=model.value_as_string,
             model_arns=models.value_as_list,
-            profile_arns=Token.as_list(called),
+            profile_arns=called,
+            # A statement of none is refused: with none it says again what may be called anyhow.
+            other_model_arns=self._either("CallsNoOthers", others, called),
             vpc=vpc,
             at=Thresholds(oldest_job_s=oldest.value_as_number, latency_ms=latency.value_as_number),
             tasks_min=least.value_as_number,
@@ -169,6 +182,7 @@ class InferenceWorkerStack(Named):
             ("LogGroupName", self.worker.log_group.log_group_name, "Where they log"),
             ("PageTopicArn", self.worker.page.topic_arn, "What must call somebody"),
             ("ChatTopicArn", self.worker.chat.topic_arn, "What may be read later"),
+            ("TaskRoleArn", self.worker.task_role.role_arn, "Whom others' queues may let in"),
         ):
             shared = f"{Aws.STACK_NAME}-{name}" if name in DRAWN else None
             CfnOutput(self, name, value=value, description=what, export_name=shared)
@@ -202,6 +216,15 @@ class InferenceWorkerStack(Named):
             "PayloadsBucket": self.worker.bucket,
         }.items():
             one.node.default_child.override_logical_id(name)
+
+    def _either(self, empty: str, list_: Any, else_: list[str]) -> list[str]:
+        """What a parameter lists, or `else_` where it lists nothing: the condition `empty`."""
+        nothing = Fn.condition_equals(Fn.join("", list_.value_as_list), "")
+        condition = CfnCondition(self, empty, expression=nothing)
+        made: list[str] = Token.as_list(
+            Fn.condition_if(condition.logical_id, else_, list_.value_as_list)
+        )
+        return made
 
     def _parameter(self, name: str, description: str, **more: Any) -> Any:
         return CfnParameter(self, name, description=description, **({"type": "String"} | more))

@@ -1,7 +1,9 @@
 """What keeps jobs and answers: three queues, three tables, one bucket.
 
 All of it stays when the stack goes, for it holds people's jobs: a stack that is deleted
-leaves queues, tables and the bucket behind. `worker/local/resources.py` makes the same ones
+leaves queues, tables and the bucket behind, and with them the policies that guard them. A stack
+that never came to be leaves none, but the two tables that are protected from deletion: so these
+are made when little is left that can fail. `worker/local/resources.py` makes the same ones
 on the embedded stack, and `inference-worker doctor` asks for what is set here; where the two
 differ, tests/deploy says so.
 """
@@ -26,6 +28,8 @@ that waited for the whole of `KEPT` still has a week."""
 PAYLOADS_KEPT: Final = Duration.days(30)
 """Above 7 days in a queue, and 14 in the ledger or the dead-letter queue."""
 PAYLOADS: Final = "payloads/"
+STAYS: Final = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+"""Unless it was made by a creation that failed: left behind, it would hold its name."""
 DEAD_INDEX: Final = "dead"
 DEAD_INDEX_HOLDS: Final = (
     "sent_at",
@@ -68,7 +72,7 @@ def queues(scope: Construct, service: str, *, lease_s: int) -> Queues:
     """
 
     def queue(role: str, **more: Any) -> Any:
-        return sqs.Queue(
+        made = sqs.Queue(
             scope,
             role.capitalize(),
             queue_name=f"{service}-{role}",
@@ -76,9 +80,11 @@ def queues(scope: Construct, service: str, *, lease_s: int) -> Queues:
             enforce_ssl=True,
             max_message_size_bytes=MESSAGE_BYTES,
             visibility_timeout=Duration.seconds(lease_s),
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=STAYS,
             **more,
         )
+        made.node.find_child("Policy").apply_removal_policy(STAYS)
+        return made
 
     where = f"arn:{Aws.PARTITION}:sqs:{Aws.REGION}:{Aws.ACCOUNT_ID}:{service}"
     dead = queue("dead", retention_period=DEAD_KEPT)
@@ -111,6 +117,7 @@ def tables(scope: Construct, service: str) -> Tables:
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=precious
             ),
+            # A protected one cannot be deleted: to try it would end a rollback half-way.
             removal_policy=RemovalPolicy.RETAIN if precious else RemovalPolicy.DESTROY,
         )
 
@@ -131,7 +138,7 @@ def tables(scope: Construct, service: str) -> Tables:
 
 def bucket(scope: Construct) -> Any:
     """For requests and answers that are too large for a message: private, and forgetting."""
-    return s3.Bucket(
+    made = s3.Bucket(
         scope,
         "Payloads",
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -145,8 +152,10 @@ def bucket(scope: Construct) -> Any:
                 id="unfinished", abort_incomplete_multipart_upload_after=Duration.days(1)
             ),
         ],
-        removal_policy=RemovalPolicy.RETAIN,
+        removal_policy=STAYS,
     )
+    made.policy.apply_removal_policy(STAYS)
+    return made
 
 
 def _text(name: str) -> Any:

@@ -4,11 +4,11 @@ The tasks write nothing to a disk, run as nobody, have no way in, and get 120 se
 stop. What replaces a task is its own health alone, never a model's: docs/health.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from aws_cdk import Aws, Duration, RemovalPolicy, Size
+from aws_cdk import Aws, Duration, Size
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -41,8 +41,9 @@ class InferenceWorker(Construct):
         model_id: What is called: `WORKER_MODEL__ID`.
         model_arns: Every foundation model that may be called, or that a profile leads to, in
             every Region that it leads to.
-        profile_arns: Inference profiles that may be called. With any, the models can be called
-            through them alone.
+        profile_arns: Inference profiles that may be called. With any, the models of `model_arns`
+            can be called through them alone.
+        other_model_arns: Models that are called themselves, where profiles are called, too.
         vpc: Where the tasks live; see `network` for one of its own.
         tasks_min: How many run when there is nothing to do; with 0 the first job after a rest waits
             for minutes.
@@ -79,6 +80,7 @@ class InferenceWorker(Construct):
         tasks_max: int = 10,
         waiting_per_task: float = 192,
         spot_weight: int = 0,
+        other_model_arns: Sequence[str] = (),
         cpu: int = 512,
         memory_mib: int = 1024,
         answers_state_machines: bool = False,
@@ -93,7 +95,7 @@ class InferenceWorker(Construct):
             self,
             "Logs",
             retention=logs.RetentionDays.ONE_MONTH,
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=stores.STAYS,
         )
         self.cluster = ecs.Cluster(
             self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENABLED
@@ -102,7 +104,7 @@ class InferenceWorker(Construct):
         for statement in (
             *rights.of_stores(self.queues, self.tables, self.bucket),
             rights.of_task(self.cluster.cluster_name),
-            *rights.of_models(model_arns, profile_arns),
+            *rights.of_models(model_arns, profile_arns, other_model_arns),
         ):
             self.task_role.add_to_policy(statement)
         ours = self._ours(service, model_id)
@@ -134,6 +136,7 @@ class InferenceWorker(Construct):
         self.alarms = Alarms(self, "Alarm", service=service, places=self.places, at=at)
         self.page, self.chat = self.alarms.page, self.alarms.chat
         self._roll_back_for_our_faults()
+        self._order(vpc, definition)
 
     def grant_submit(self, grantee: Any) -> None:
         """Let a producer send jobs and read their answers: `worker.client`."""
@@ -193,6 +196,17 @@ class InferenceWorker(Construct):
                 "Rollback": True,
             },
         )
+
+    def _order(self, vpc: Any, definition: Any) -> None:
+        """First the network, then the cluster, then what needs it; a deletion goes the other way.
+
+        A task that starts before its way out is there cannot be pulled, and three of them fail
+        the stack; one that drains after the way has gone could not settle its jobs.
+        """
+        self.cluster.node.add_dependency(vpc)
+        self.fleet.node.add_dependency(definition.execution_role)
+        for protected in (self.tables.ledger, self.tables.breakers):
+            protected.node.add_dependency(self.cluster)
 
     def _role(self, name: str, description: str) -> Any:
         return iam.Role(

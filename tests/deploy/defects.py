@@ -120,6 +120,22 @@ _ROWS: Final[tuple[tuple[str, str, str, Any, str, str], ...]] = (
         "models_by_name",
     ),
     (
+        "every model of a maker",
+        TASK_POLICY,
+        "Properties.PolicyDocument.Statement.0",
+        EVERY_MODEL | {"Resource": ["arn:aws:bedrock:*::foundation-model/some.*"]},
+        "validate",
+        "models_by_name",
+    ),
+    (
+        "every model of a maker, alone",
+        TASK_POLICY,
+        "Properties.PolicyDocument.Statement.0",
+        EVERY_MODEL | {"Resource": "arn:aws:bedrock:*::foundation-model/some.*"},
+        "validate",
+        "models_by_name",
+    ),
+    (
         "nobody to pull the image",
         TASK,
         "Properties.ExecutionRoleArn",
@@ -181,6 +197,22 @@ _ROWS: Final[tuple[tuple[str, str, str, Any, str, str], ...]] = (
         "what_holds",
     ),
     (
+        "a protected table that goes with the stack",
+        "LedgerTable",
+        "DeletionPolicy",
+        "RetainExceptOnCreate",
+        "validate",
+        "what_is_protected_stays",
+    ),
+    (
+        "a table whose records go with it",
+        "BreakersTable",
+        "UpdateReplacePolicy",
+        "Delete",
+        "validate",
+        "what_is_protected_stays",
+    ),
+    (
         "a bucket that goes with the stack",
         "AWS::S3::Bucket",
         "DeletionPolicy",
@@ -194,6 +226,26 @@ _ROWS: Final[tuple[tuple[str, str, str, Any, str, str], ...]] = (
 )
 
 SEEDED: Final = tuple(Defect(*row) for row in _ROWS)
+
+
+# The defects that somebody seeded to compare linters (issue 6), as far as they are of what is
+# here; the others are of alarms, dashboards, expressions, scaling and state machines.
+COMPARED: Final = {
+    "typo property": "a typo in a property",
+    "bad Ref": "a Ref to nothing",
+    "bad GetAtt": "an attribute that is none",
+    "cycle": "a circle of references",
+    "visibility > 43200": "a visibility that SQS refuses",
+    "delay > 900": "a delay that SQS refuses",
+    "unused key attr": "an attribute of no key",
+    "Fargate cpu-mem": "a size that Fargate has not",
+    "IAM action typo": "an action that is none",
+    "log retention 31": "a retention that logs have not",
+    "StopTimeout 300": "a stop that Fargate refuses",
+    "LaunchType + capacity provider together": "two ways to launch",
+    'Resource: "*" for bedrock': "every model",
+    "missing execution role": "nobody to pull the image",
+}
 
 
 def broken(template: Template, defect: Defect) -> Template:

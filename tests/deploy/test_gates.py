@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import gates, watched
-from tests.deploy.defects import SEEDED, Defect, broken
+from tests.deploy.defects import COMPARED, SEEDED, Defect, broken
 from tests.deploy.defects_watched import WATCHED
 from tests.deploy.template import Template
 
@@ -42,6 +42,14 @@ def test_a_template_passes_every_gate(template: Template) -> None:
     found = {name: told for name, gate in GATES.items() if (told := gate(template))}
 
     assert found == {}
+
+
+def test_what_linters_were_compared_by_is_among_what_is_seeded() -> None:
+    names = [defect.name for defect in SEEDED]
+
+    assert len(COMPARED) == 14
+    assert len(set(names)) == len(names)
+    assert set(COMPARED.values()) <= set(names)
 
 
 @pytest.mark.parametrize("defect", [*SEEDED, *WATCHED], ids=lambda defect: defect.name)

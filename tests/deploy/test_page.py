@@ -6,18 +6,29 @@ import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from tests.cli.doctor.awscli import parsed
 from tests.deploy import gates
+from tests.deploy.account import Account, in_account, known
 from tests.deploy.conftest import need_tools
-from tests.deploy.template import DEPLOY, FILES, ROOT, Template, of_type, read
+from tests.deploy.template import DEPLOY, FILES, ROOT, Template, of_type, plain, read
+from tests.deploy.test_dockerfile import script
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 # What the command line makes of several requests; `deploy` has a test of its own.
-CUSTOM = ("cloudformation deploy", "ecr get-login-password", "logs tail")
+CUSTOM = (
+    *("cloudformation deploy", "cloudformation wait"),
+    *("ecr get-login-password", "logs tail", "s3 rm"),
+)
+
+
+DONE_ELSEWHERE = ("aws cloudformation delete-stack", "aws ecr delete-repository")
 
 
 def blocks(language: str) -> list[str]:
@@ -36,16 +47,18 @@ def is_custom(command: str) -> bool:
 
 @pytest.mark.parametrize("command", [one for one in commands() if not is_custom(one)])
 def test_a_command_is_a_request_that_aws_takes(command: str) -> None:
-    service, operation, given = parsed(command)
+    service, operation, _ = parsed(command)
 
     assert service
     assert operation
-    assert given
+
+
+def deploys() -> list[str]:
+    return [one for one in commands() if one.startswith("aws cloudformation deploy")]
 
 
 def test_the_deploy_command_gives_the_template_what_it_asks_for() -> None:
-    (command,) = [one for one in commands() if one.startswith("aws cloudformation deploy")]
-    words = shlex.split(command)
+    words = shlex.split(deploys()[0])
     template = read(Path(words[words.index("--template-file") + 1]).name)
     given = [one.partition("=") for one in words[words.index("--parameter-overrides") + 1 :]]
     needed = {n for n, one in template["Parameters"].items() if "Default" not in one}
@@ -66,6 +79,11 @@ def test_the_deploy_command_gives_the_template_what_it_asks_for() -> None:
         ("ProfileArns", ""),
         ("ProfileArns", "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/a1"),
         ("ProfileArns", "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:inference-profile/x"),
+        ("OtherModelArns", ""),
+        (
+            "OtherModelArns",
+            "arn:aws:bedrock:eu-west-1:123456789012:custom-model-deployment/abcdefghijkl",
+        ),
     ],
 )
 def test_a_parameter_takes_every_form_of_an_arn(template: Template, name: str, value: str) -> None:
@@ -77,6 +95,11 @@ def test_a_parameter_takes_every_form_of_an_arn(template: Template, name: str, v
     [
         ("ModelArns", "*"),
         ("ModelArns", ""),
+        ("ModelArns", "arn:aws:bedrock:eu-west-1::foundation-model/*"),
+        ("OtherModelArns", "arn:aws:bedrock:eu-west-1::foundation-model/some.*"),
+        ("ProfileArns", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/*"),
+        ("Image", ""),
+        ("ModelId", ""),
         ("ModelArns", "arn:aws:bedrock:eu-west-1::foundation-model/"),
         ("ModelArns", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x"),
         ("ProfileArns", "arn:aws:bedrock:eu-west-1::foundation-model/some.model-v1:0"),
@@ -97,6 +120,111 @@ def test_every_parameter_and_output_of_the_page_is_one(template: Template) -> No
     assert {name for row in named for name in row} == set(template["Parameters"])
     assert outputs
     assert outputs <= set(template["Outputs"])
+
+
+def test_an_upgrade_changes_nothing_but_the_image() -> None:
+    first, *later = [shlex.split(one) for one in deploys()]
+
+    for words in later:
+        at = words.index("--parameter-overrides")
+        same = [word for word in words[:at] if word != "--no-execute-changeset"]
+        assert same == first[: first.index("--parameter-overrides")]
+        assert words[at + 1 :] == ["Image=$IMAGE"]
+    assert ["--no-execute-changeset" in words for words in later] == [True, False]
+    images = re.findall(r"^export IMAGE=(\S+)$", PAGE, re.MULTILINE)
+    assert len(set(images)) == 2
+
+
+def test_what_is_waited_for_is_a_waiter() -> None:
+    (command,) = [one for one in commands() if "cloudformation wait" in one]
+    waiters = botocore.session.get_session().get_waiter_model("cloudformation").waiter_names
+
+    assert shlex.split(command)[3] in {xform_name(one, "-") for one in waiters}
+
+
+def test_what_to_do_after_a_failed_creation_takes_all_that_it_leaves(template: Template) -> None:
+    section = PAGE.partition("**If the creation fails**")[2].partition("\n## ")[0]
+    left = {
+        plain(one["Properties"]["TableName"], {"AWS::StackName": "chat"})
+        for one in template["Resources"].values()
+        if one.get("DeletionPolicy") == "Retain"
+    }
+
+    for action in ("update-table", "delete-table"):
+        assert set(re.findall(rf"{action} --table-name (\S+)", section)) == left
+
+
+def test_taking_it_away_leaves_nothing() -> None:
+    section = PAGE.partition("## To take it away")[2].partition("\n## ")[0]
+
+    async def story(here: Account) -> None:
+        template = known(read(FILES[0]))
+        made = await here.create(template)
+        (logs_of,) = of_type(template, "AWS::Logs::LogGroup")
+        filled_in = {"PayloadsBucketName": made["PayloadsBucket"], "LogGroupName": made[logs_of]}
+        async with (
+            here.client("sqs") as sqs,
+            here.client("dynamodb") as dynamodb,
+            here.client("s3") as s3,
+            here.client("logs") as logs,
+        ):
+            assert len((await sqs.list_queues())["QueueUrls"]) == 3  # there was something
+            for command in dict.fromkeys(one for one in commands() if one in lines(section)):
+                # The embedded stack's own deletion knows no DeletionPolicy: it would take all.
+                if not is_custom(command) and not command.startswith(DONE_ELSEWHERE):
+                    await here.mend([filled(command, here, filled_in)])
+
+            assert not (await sqs.list_queues()).get("QueueUrls")
+            # It goes with the stack.
+            assert (await dynamodb.list_tables())["TableNames"] == ["chat-cache"]
+            assert (await s3.list_buckets())["Buckets"] == []
+            assert (await logs.describe_log_groups())["logGroups"] == []
+
+    in_account(story)
+
+
+def lines(section: str) -> str:
+    return section.replace("\\\n", " ")
+
+
+def filled(command: str, here: Account, given: Mapping[str, str]) -> str:
+    """A command of the page with what it has in brackets, for this account."""
+    for name, value in given.items():
+        command = command.replace(f"<{name}>", value)
+    return re.sub(r"https://sqs\S+/111122223333/", f"{here.stack.url}/{here.number}/", command)
+
+
+def test_its_costs_are_those_of_today() -> None:
+    ran = subprocess.run(  # noqa: S603  (our own)
+        [sys.executable, str(DEPLOY / "cost.py")], capture_output=True, text=True, check=True
+    )
+    told = PAGE.partition("<!-- costs: deploy/cost.py -->")[2].partition("<!-- end of costs -->")[0]
+
+    assert told.strip() == ran.stdout.strip(), "run `make template`"
+
+
+def test_costs_are_counted_in_the_template(template: Template) -> None:
+    """Three of them by hand: a task of half a core and 1 GB, a NAT gateway, five endpoints."""
+    cost = script("cost")
+    isolated = not of_type(template, "AWS::EC2::NatGateway")
+
+    assert f"{cost.task(template):.3f}" == f"{730 * (0.5 * 0.03238 + 1 * 0.00356):.3f}"
+    assert float(cost.network(template)) == pytest.approx(
+        730 * (5 * 2 * 0.01 if isolated else 0.045 + 0.005)
+    )
+    watched = {
+        "Resources": {
+            "One": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"MetricName": "x"}},
+            "Two": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    "Metrics": [{"MetricStat": {}}, {"MetricStat": {}}, {"Expression": "a+b"}]
+                },
+            },
+            "Both": {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {}},
+        }
+    }
+    assert float(cost.alarms(watched)) == pytest.approx(3 * 0.10 + 0.50)
 
 
 def test_the_task_that_is_looked_at_is_the_stacks() -> None:

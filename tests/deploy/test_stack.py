@@ -53,6 +53,7 @@ def test_a_template_needs_no_bootstrap_and_no_assets(template: Template) -> None
         "ModelId",
         "ModelArns",
         "ProfileArns",
+        "OtherModelArns",
         "OldestJobSeconds",
         "LatencyMilliseconds",
         "PageEmail",
@@ -92,7 +93,7 @@ def test_every_queue_is_encrypted_and_speaks_tls_only(template: Template) -> Non
     for name, one in found.items():
         assert one["Properties"]["SqsManagedSseEnabled"] is True
         assert one["Properties"]["MaximumMessageSize"] == doctor_queues.MESSAGE_BYTES
-        assert one["DeletionPolicy"] == one["UpdateReplacePolicy"] == "Retain"
+        assert (one["DeletionPolicy"], one["UpdateReplacePolicy"]) == STAYS
         (statement,) = denied[name]
         assert (statement["Effect"], statement["Action"]) == ("Deny", "sqs:*")
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -165,7 +166,29 @@ def test_the_bucket_is_private_and_forgets(template: Template) -> None:
     assert plain(policy["Bucket"], {}) == name
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert one["DeletionPolicy"] == "Retain"
+    assert (one["DeletionPolicy"], one["UpdateReplacePolicy"]) == STAYS
+
+
+def test_what_is_left_keeps_its_guard_and_a_failed_creation_leaves_what_is_protected(
+    template: Template,
+) -> None:
+    by_policy: dict[str, set[str]] = {}
+    for name, one in template["Resources"].items():
+        by_policy.setdefault(one.get("DeletionPolicy", "Delete"), set()).add(name)
+    guards = {
+        *of_type(template, "AWS::SQS::QueuePolicy"),
+        *of_type(template, "AWS::S3::BucketPolicy"),
+    }
+
+    assert by_policy["Retain"] == {"LedgerTable", "BreakersTable"}
+    assert guards < by_policy["RetainExceptOnCreate"]
+    assert by_policy["RetainExceptOnCreate"] - guards == {
+        *("JobsQueue", "ParkedQueue", "DeadQueue", "PayloadsBucket"),
+        *of_type(template, "AWS::Logs::LogGroup"),
+    }
+    # They are made when the network is there, which is what fails most: it has quotas.
+    for name in by_policy["Retain"]:
+        assert network(template) <= needs(template, name)
 
 
 # --- rights --------------------------------------------------------------------------
@@ -197,7 +220,7 @@ def test_a_worker_may_do_what_doctor_tries_and_no_more(template: Template) -> No
     actions, (where,) = of("ProtectItself")
     assert actions == {"ecs:UpdateTaskProtection"}
     assert re.fullmatch(r"arn:aws:ecs:eu-west-1:123456789012:task/WorkerCluster/\*", where)
-    assert set(granted) == {"CallProfiles", "CallModelsThroughProfiles"}
+    assert set(granted) == {"CallProfiles", "CallModelsThroughProfiles", "CallOthers"}
 
 
 def test_what_looks_changes_nothing(template: Template) -> None:
@@ -216,16 +239,39 @@ def test_what_looks_changes_nothing(template: Template) -> None:
 def test_models_are_called_through_their_profile_alone(template: Template) -> None:
     granted = statements(template, "TaskRole")
     direct, through = granted["CallProfiles"], granted["CallModelsThroughProfiles"]
+    others = granted["CallOthers"]
     called = {"Fn::If": ["CallsModelsThemselves", {"Ref": "ModelArns"}, {"Ref": "ProfileArns"}]}
 
     assert direct["Resource"] == called
     assert through["Resource"] == {"Ref": "ModelArns"}
     assert through["Condition"] == {"StringLike": {"bedrock:InferenceProfileArn": called}}
-    for one in (direct, through):
+    assert others["Resource"] == {"Fn::If": ["CallsNoOthers", called, {"Ref": "OtherModelArns"}]}
+    for one in (direct, through, others):
         assert one["Action"] == [
             "bedrock:InvokeModel",
             "bedrock:InvokeModelWithResponseStream",
         ]
+
+
+def test_ecs_may_pull_from_this_account_and_write_this_log(template: Template) -> None:
+    granted = statements(template, "ExecutionRole")
+    ((group, _),) = of_type(template, "AWS::Logs::LogGroup").items()
+
+    assert {
+        (sid, action, plain(one["Resource"], HERE))
+        for sid, one in granted.items()
+        for action in listed(one["Action"])
+    } == {
+        ("SignIn", "ecr:GetAuthorizationToken", "*"),
+        *(
+            ("Pull", f"ecr:{action}", "arn:aws:ecr:eu-west-1:123456789012:repository/*")
+            for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
+        ),
+        *(
+            ("logs:CreateLogStream", f"logs:{action}", f"{group}.Arn")
+            for action in ("CreateLogStream", "PutLogEvents")
+        ),
+    }
 
 
 # --- the task ------------------------------------------------------------------------
@@ -312,6 +358,18 @@ def test_a_deployment_that_fails_goes_back_and_takes_no_worker_away(template: Te
 # --- the network ---------------------------------------------------------------------
 
 
+def test_a_task_starts_when_it_can_be_pulled_and_ends_before_its_way_out_does(
+    template: Template,
+) -> None:
+    """CloudFormation makes in the order of what is needed, and deletes in the other."""
+    ((service, _),) = of_type(template, "AWS::ECS::Service").items()
+    ways = ("AWS::EC2::Route", "AWS::EC2::NatGateway", "AWS::EC2::VPCEndpoint")
+
+    assert len({name for kind in ways for name in of_type(template, kind)}) >= 6
+    first = network(template) | {*of_type(template, "AWS::IAM::Policy")}
+    assert first <= needs(template, service)
+
+
 def test_nobody_comes_in(template: Template) -> None:
     service = properties(template, "AWS::ECS::Service")
     where = service["NetworkConfiguration"]["AwsvpcConfiguration"]
@@ -345,6 +403,43 @@ def test_the_isolated_network_has_no_way_out_and_all_that_workers_ask(
     assert len(of_type(way, "AWS::EC2::NatGateway")) == 1
 
 
+def test_through_the_endpoints_goes_this_account_alone(templates: dict[str, Template]) -> None:
+    """Else a gateway to S3 were a way out: to a bucket of whoever came in."""
+    alone = templates["template.isolated.json"]
+    ours = {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
+    layers = "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*"
+
+    for one in of_type(alone, "AWS::EC2::VPCEndpoint").values():
+        first, *more = one["Properties"]["PolicyDocument"]["Statement"]
+        where = plain(one["Properties"]["ServiceName"], GIVEN)
+        assert first["Condition"] == ours
+        assert [(m["Action"], plain(m["Resource"], GIVEN)) for m in more] == (
+            [("s3:GetObject", layers)] if where.endswith(".s3") else []
+        )
+
+
+def network(template: Template) -> set[str]:
+    """All but the doors: subnets, routes, gateways, endpoints."""
+    return {
+        name
+        for name, one in template["Resources"].items()
+        if one["Type"].startswith("AWS::EC2::") and one["Type"] != "AWS::EC2::SecurityGroup"
+    }
+
+
+def needs(template: Template, name: str) -> set[str]:
+    """Every resource that is made before it."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        one = template["Resources"][left.pop()]
+        named = {*strings(one.get("Properties", {})), *listed(one.get("DependsOn", []))}
+        new = {each.partition(".")[0] for each in named} & {*template["Resources"]} - found
+        found |= new
+        left += new
+    return found
+
+
 class _Sqs:
     """Clients whose methods are named and never called."""
 
@@ -353,6 +448,7 @@ class _Sqs:
 
 
 SQS = _Sqs()
+STAYS = ("RetainExceptOnCreate", "Retain")  # when the stack is deleted, and when it is replaced
 MODEL = {"WORKER_MODEL__ID": "some.model-v1:0"}
 QUEUE = {"WORKER_QUEUE__URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/chat-jobs"}
 URLS = {

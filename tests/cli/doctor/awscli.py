@@ -56,7 +56,7 @@ def parsed(command: str) -> tuple[str, str, dict[str, Any]]:
 def _options(words: list[str]) -> Iterator[tuple[str, list[str]]]:
     at = [n for n, word in enumerate(words) if word.startswith("--")]
     assert not words or at[0] == 0, words
-    for begin, end in zip(at, [*at[1:], len(words)], strict=True):
+    for begin, end in zip(at, [*at[1:], len(words)][: len(at)], strict=True):
         yield words[begin].removeprefix("--"), words[begin + 1 : end]
 
 

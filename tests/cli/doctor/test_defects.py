@@ -66,7 +66,7 @@ ACTIONS = {
     "states:SendTaskSuccess": ("states:SendTaskSuccess", TASKS),
     "states:SendTaskFailure": ("states:SendTaskFailure", TASKS),
 }
-RESOURCES = {B: "chat-payloads/*", TASKS: "*"}
+RESOURCES = {B: "chat-payloads/payloads/*", TASKS: "*"}
 
 
 CAUSES = {

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.cli.doctor.room import MODEL, Room, in_room
+from worker.aws.payloads import PREFIX
 from worker.cli.doctor.rights import NEVER, NOBODY
 from worker.local import gateway
 from worker.local.operations import operation_of
@@ -82,7 +83,7 @@ async def furnished(room: Room) -> None:
     await room.dynamodb.put_item(TableName=room.there.breakers_table, Item=row)
     answer = {"key": {"S": NOBODY}, **MORE}
     await room.dynamodb.put_item(TableName=room.there.cache_table, Item=answer)
-    await room.s3.put_object(Bucket=room.there.bucket, Key=NOBODY, Body=b"payload")
+    await room.s3.put_object(Bucket=room.there.bucket, Key=PREFIX + NOBODY, Body=b"payload")
 
 
 WHOLE = {

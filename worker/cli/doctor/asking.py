@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from worker.aws.payloads import PREFIX
 from worker.aws.trouble import FOREIGN, code_of, unavailable
 from worker.cli.doctor.finding import Finding, red, yellow
 from worker.cli.doctor.place import Place
@@ -201,6 +202,7 @@ def granting(actions: tuple[str, ...], resources: tuple[str, ...], place: Place)
     statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
     document = orjson.dumps({"Version": "2012-10-17", "Statement": [statement]}).decode()
     # A policy of its own for each, for a second one of that name would take the first's place.
-    action, resource = actions[0].replace(":", "-"), resources[0].removesuffix("/*")
+    action = actions[0].replace(":", "-")
+    resource = resources[0].removesuffix("*").removesuffix(PREFIX).removesuffix("/")
     name = f"inference-worker-{action}-{_TAIL.sub('-', resource)[-60:].strip('-')}"
     return f"Grant {', '.join(actions)}:", place.grant(document, name) or document

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
+from worker.aws.payloads import PREFIX
 from worker.aws.trouble import FOREIGN
 from worker.cli.doctor import buckets, queues, rights
 from worker.cli.doctor.asking import trouble_of, unopened
@@ -155,7 +156,8 @@ def _rights(hands: Hands) -> Iterator[Finds]:
     for name in dict.fromkeys((bucket, *settings.payloads.allowed_buckets) if bucket else ()):
         tries = rights.of_bucket(hands.s3, name, writes=name == bucket)
         causes = buckets.CAUSES if name == bucket else buckets.CAUSES_OF_OTHERS
-        arn = place.bucket_arn(name) + "/*"
+        # Others may have put theirs anywhere.
+        arn = place.bucket_arn(name) + (f"/{PREFIX}*" if name == bucket else "/*")
         yield _tried(hands, f"bucket {name}", tries, arn, causes, bucket=name)
     if hands.tasks is not None:
         # These actions know no resource: a token names its task.

@@ -5,7 +5,7 @@
     sqs:SendMessage                  as a batch of none
     dynamodb:PutItem, UpdateItem     under a condition that contradicts itself
     dynamodb:Get…, Query             of a key that nobody has
-    s3:GetObject                     of a key that nobody has
+    s3:GetObject                     of a key that nobody has, where payloads lie
     s3:PutObject                     as a part of an upload that nobody began
     states:SendTaskSuccess, …Failure by a token that is none
 
@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from worker.aws.payloads import PREFIX
 from worker.aws.trouble import FOREIGN, code_of
 from worker.cli.doctor.asking import granting, is_denied, is_missing, trouble_of
 from worker.cli.doctor.finding import Finding, green, red, yellow
@@ -100,10 +101,11 @@ def of_table(dynamodb: Any, name: str, kind: TableKind) -> dict[str, Try]:
 
 def of_bucket(s3: Any, name: str, *, writes: bool) -> dict[str, Try]:
     """What a worker does with a bucket."""
-    tries: dict[str, Try] = {"s3:GetObject": partial(s3.get_object, Bucket=name, Key=NOBODY)}
+    key = PREFIX + NOBODY  # a role may have a right to payloads alone
+    tries: dict[str, Try] = {"s3:GetObject": partial(s3.get_object, Bucket=name, Key=key)}
     if writes:
         tries["s3:PutObject"] = partial(
-            s3.upload_part, Bucket=name, Key=NOBODY, UploadId=NOBODY, PartNumber=1, Body=b""
+            s3.upload_part, Bucket=name, Key=key, UploadId=NOBODY, PartNumber=1, Body=b""
         )
     return tries
 

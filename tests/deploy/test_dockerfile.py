@@ -1,4 +1,4 @@
-"""What the Dockerfile promises, read from its text; and that its pruned SDK still works."""
+"""What the Dockerfile promises, read from its text; and what `deploy/slim.py` takes out."""
 
 import importlib.util
 import json
@@ -17,30 +17,28 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(botocore.__file__).parent / "data"
 
 
+def script(name: str) -> ModuleType:
+    """A script of deploy/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "deploy" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+SLIM, IMAGE = script("slim"), script("image")
+
+
 def instructions() -> list[tuple[str, str]]:
-    """Keyword and argument of each instruction, continuation lines joined."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
-    return [
-        (keyword, argument.strip())
-        for keyword, _, argument in (line.partition(" ") for line in joined.splitlines() if line)
-    ]
+    return [*IMAGE.instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"))]
 
 
 def last_stage() -> list[tuple[str, str]]:
     lines = instructions()
     start = max(n for n, (keyword, _) in enumerate(lines) if keyword == "FROM")
     return lines[start:]
-
-
-def prune_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prune", ROOT / "deploy" / "prune_botocore.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -100,11 +98,11 @@ def test_the_last_stage_only_takes_what_was_built() -> None:
 
 def test_bytecode_is_made_in_the_build_and_not_at_run_time() -> None:
     environment = " ".join(argument for keyword, argument in last_stage() if keyword == "ENV")
-    built = " ".join(argument for keyword, argument in instructions() if keyword == "RUN")
+    built = "\n".join(argument for keyword, argument in instructions() if keyword == "RUN")
 
     assert "PYTHONDONTWRITEBYTECODE=1" in environment
-    assert "compileall" in built
-    assert "unchecked-hash" in built
+    assert "/opt/worker/bin/python slim.py" in built.splitlines()[-1]
+    assert "compile_file" in (ROOT / "deploy" / "slim.py").read_text(encoding="utf-8")
 
 
 def test_the_builder_is_sent_nothing_but_what_is_copied() -> None:
@@ -132,7 +130,7 @@ def test_the_builds_own_tools_are_those_of_the_lock() -> None:
 
 
 def test_pruning_keeps_less_than_half() -> None:
-    kept = prune_script().SERVICES
+    kept = SLIM.SERVICES
     size = sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file())
     left = sum(
         path.stat().st_size for name in kept for path in (DATA / name).rglob("*") if path.is_file()
@@ -142,7 +140,7 @@ def test_pruning_keeps_less_than_half() -> None:
 
 
 def test_every_client_opens_on_a_pruned_sdk(copied: Path) -> None:
-    prune_script().prune(copied)
+    SLIM.prune_models(copied)
     # A process of its own: a session remembers what it has loaded.
     script = f"""
 import asyncio
@@ -153,7 +151,7 @@ async def main():
     session = get_session()
     session.get_component("data_loader").search_paths[:] = [{str(copied)!r}]
     services = session.get_available_services()
-    for name in {list(prune_script().SERVICES)!r}:
+    for name in {list(SLIM.SERVICES)!r}:
         async with session.create_client(
             name, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
         ) as client:
@@ -166,14 +164,14 @@ asyncio.run(main())
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )
 
-    assert sorted(json.loads(ran.stdout)) == sorted(prune_script().SERVICES)
+    assert sorted(json.loads(ran.stdout)) == sorted(SLIM.SERVICES)
 
 
 def test_pruning_a_foreign_folder_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
 
     with pytest.raises(ValueError, match=r"no botocore/data folder"):
-        prune_script().prune(tmp_path)
+        SLIM.prune_models(tmp_path)
 
     assert (tmp_path / "precious").is_dir()
 
@@ -182,7 +180,7 @@ def test_an_sdk_without_a_service_that_we_need_is_not_pruned(copied: Path) -> No
     shutil.rmtree(copied / "sqs")
 
     with pytest.raises(ValueError, match=r"no model of sqs"):
-        prune_script().prune(copied)
+        SLIM.prune_models(copied)
 
     assert (copied / "ec2").is_dir()
 
@@ -194,4 +192,86 @@ def test_every_service_that_the_worker_opens_is_kept() -> None:
     opened = set(re.findall(r'opened\(\s*"([a-z-]+)"', source))
 
     assert opened
-    assert opened <= set(prune_script().SERVICES)
+    assert opened <= set(SLIM.SERVICES)
+
+
+# --- what is taken out ---------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Packages as the lock brings them: two of others, one with an extension; and ours."""
+    for name in ("multidict", "jmespath"):
+        shutil.copytree(Path(importlib.import_module(name).__file__ or "").parent, tmp_path / name)
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "ours.py").write_text("raise RuntimeError('here')\n", encoding="utf-8")
+    return tmp_path
+
+
+def imported(site: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """What a Python says that has these packages alone."""
+    start = f"import sys; sys.path.append({str(site)!r})\n"
+    command = [sys.executable, "-I", "-S", "-c", start + code]
+    return subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+
+
+def test_an_extension_without_its_symbols_still_works(site: Path) -> None:
+    (module,) = (site / "multidict").glob("*.so")
+    before = module.stat().st_size
+
+    SLIM.cut_symbols(module)
+    ran = imported(
+        site,
+        "from multidict import _multidict\n"
+        "one = _multidict.MultiDict(a='1'); one.add('a', '2'); print(one.getall('a'))",
+    )
+
+    assert module.stat().st_size < before / 2
+    assert (ran.stdout.strip(), ran.stderr) == ("['1', '2']", "")
+
+
+def test_what_is_no_extension_is_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "linker.so"
+    text.write_bytes(b"INPUT(other.so)\n")
+
+    SLIM.cut_symbols(text)
+
+    assert text.read_bytes() == b"INPUT(other.so)\n"
+
+
+def test_bytecode_takes_the_place_of_others_sources_and_ours_stay(site: Path) -> None:
+    SLIM.drop_sources(site)
+    ran = imported(
+        site, "import jmespath; print(jmespath.search('a', {'a': 1})); import worker.ours"
+    )
+
+    assert not [*(site / "jmespath").rglob("*.py")]
+    assert not [*site.rglob("*.pyi")]
+    assert (site / "worker" / "ours.py").exists()
+    assert [*(site / "worker" / "__pycache__").iterdir()]
+    assert ran.stdout.strip() == "1"
+    assert "raise RuntimeError('here')" in ran.stderr  # our own lines are in a traceback
+
+
+# --- the build, step by step ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM alpine\n",
+        "FROM python:2.7-slim\n",
+        "FROM {base}\nADD https://example.org/x /x\n",
+        "FROM {base}\nVOLUME /data\n",
+        "FROM {base}\nCOPY --from=elsewhere /x /x\n",
+        "FROM {base} AS a\nFROM {base}\nCOPY --from=a /x /y\n",
+        "FROM {base}\nSTOPSIGNAL SIGKILL\n",
+    ],
+)
+def test_what_is_not_known_of_a_dockerfile_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()  # not to be made anew here
+    base = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
+    (tmp_path / "Dockerfile").write_text(text.format(base=base), encoding="utf-8")
+
+    with pytest.raises(IMAGE.Unknown):
+        IMAGE.build(tmp_path, context=tmp_path)
