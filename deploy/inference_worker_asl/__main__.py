@@ -8,9 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from worker.core.policy import BreakerPolicy
-
-from inference_worker_asl.machine import FILE, machine, written
+from inference_worker_asl.machine import FILE, POLICY, machine, written
 
 
 def main() -> None:
@@ -22,7 +20,7 @@ def main() -> None:
         FILE.write_text(written(machine()), encoding="utf-8")
         return
     knobs = json.loads(chosen.read_text(encoding="utf-8"))
-    sys.stdout.write(written(machine(BreakerPolicy().changed(knobs))))
+    sys.stdout.write(written(machine(POLICY.changed(knobs))))
 
 
 if __name__ == "__main__":

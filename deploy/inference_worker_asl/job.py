@@ -317,7 +317,7 @@ def calling(policy: BreakerPolicy) -> States:
         "Outcome": choose(
             (is_("$.in.errand", "recover"), "Errand done"),
             (is_("$.in.errand", "judge"), "Errand done"),
-            (is_("$.said.word", "good"), "Done"),
+            (is_("$.said.word", "good"), "First block"),
             (
                 both(is_("$.said.word", "bad"), compare("$.aim.tried", "<", len(BACKOFFS))),
                 "Back off",
@@ -339,11 +339,12 @@ def calling(policy: BreakerPolicy) -> States:
             },
             "Ask",
         ),
+        "First block": lay("first", {"block.$": at("$.reply.Output.Message.Content", 0)}, "Done"),
         "Done": {
             "Type": "Pass",
             "Parameters": {
                 "status": "ok",
-                "text.$": "$.reply.Output.Message.Content[0].Text",
+                "text.$": "$.first.block.Text",
                 "stop_reason.$": "$.reply.StopReason",
                 "usage.$": "$.reply.Usage",
                 "served_by.$": "$.aim.target.breaker",
@@ -415,11 +416,12 @@ def falling_back() -> States:
         ),
         "Entry now": lay("now", {"at.$": clock.total("$.entry.clock")}, "Entry age"),
         "Entry age": choose(
-            (compare("$.entry.ttl", ">", "$.now.at"), "Read entry"), otherwise="No entry"
+            (compare("$.entry.ttl", ">", "$.now.at"), "Entry block"), otherwise="No entry"
         ),
+        "Entry block": lay("first", {"block.$": at("$.entry.content", 0)}, "Read entry"),
         "Read entry": {
             "Type": "Pass",
-            "Parameters": {"content.$": "$.entry.content"},
+            "Parameters": {"text.$": "$.first.block.text"},
             "End": True,
         },
         "No entry": {"Type": "Fail", "Error": "NoEntry", "Cause": "The cache has no such answer."},
@@ -430,6 +432,7 @@ def falling_back() -> States:
         "Cache": {
             "Type": "Parallel",
             "Branches": [{"StartAt": "Cached", "States": branch}],
+            "ResultSelector": {"one.$": "$[0]"},
             "ResultPath": "$.cached",
             "Catch": [{"ErrorEquals": [EVERY], "ResultPath": "$.error", "Next": "Rule"}],
             "Next": "From cache",
@@ -439,7 +442,7 @@ def falling_back() -> States:
             "Parameters": {
                 "status": "degraded",
                 "handler": "cache",
-                "content.$": "$.cached[0].content",
+                "text.$": "$.cached.one.text",
             },
             "End": True,
         },

@@ -1,6 +1,7 @@
 """The whole machine, and its text."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from inference_worker_asl import evidence, job, orders
 
 FILE: Final = Path(__file__).parent.parent / "statemachine" / "breaker.asl.json"
 LONGEST_S: Final = 900
+# A job has somewhere else to go, and a slow call is one of 30 s: as a worker's settings make it.
+POLICY: Final = BreakerPolicy(failure_rate=0.5, stuck_s=30.0, probe_s=30.0)
 PLACES: Final = (
     "Service",
     "Machine",
@@ -30,7 +33,7 @@ PLACES: Final = (
 
 def machine(policy: BreakerPolicy | None = None) -> dict[str, Any]:
     """The definition, with `${places}` in it, for a policy."""
-    policy = policy or BreakerPolicy()
+    policy = policy or POLICY
     assert policy.slow_rate is None, "the machine does not count slow calls"
     return {
         "Comment": "The circuit breaker of inference-worker: docs/stepfunctions.md. Generated.",
@@ -51,6 +54,19 @@ def machine(policy: BreakerPolicy | None = None) -> dict[str, Any]:
             **job.falling_back(),
         },
     }
+
+
+def deployed(definition: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """The definition with its places filled, as CloudFormation does it.
+
+    Raises:
+        KeyError: A place has no value.
+    """
+    text = json.dumps(definition)
+    for place in PLACES:
+        text = text.replace(f"${{{place}}}", json.dumps(places[place])[1:-1])
+    filled: dict[str, Any] = json.loads(text)
+    return filled
 
 
 def written(definition: dict[str, Any]) -> str:
