@@ -25,10 +25,11 @@ LOST = "DynamoDB.ConditionalCheckFailedException"
 class Failed(Exception):
     """A service's error, by the name that a state catches it by."""
 
-    def __init__(self, error: str, cause: str = "") -> None:
+    def __init__(self, error: str, cause: str = "", told: Item | None = None) -> None:
         super().__init__(error)
         self.error = error
         self.cause = cause
+        self.told = told or {}
 
 
 class Door(Protocol):
@@ -112,7 +113,7 @@ class Table:
         told: Item = json.loads(body) if body else {}
         if status >= 400:
             code = str(told.get("__type", "")).rsplit("#", 1)[-1]
-            raise Failed(f"DynamoDB.{code}", str(told))
+            raise Failed(f"DynamoDB.{code}", str(told), told)
         return told
 
 
@@ -129,30 +130,31 @@ def _ministack() -> Any:
     return stepfunctions
 
 
-@contextmanager
-def ministack_at(door: Door) -> Iterator[Any]:
-    """ministack's interpreter, in this thread, with this door."""
-    sfn = _ministack()
-    patched = {
-        "_invoke_resource": _asked,
-        "_invoke_resource_with_timeout": lambda resource, params, _: _asked(resource, params),
-        "_invoke_with_callback": lambda resource, params, _token, _: _asked(resource, params),
-        "_scaled_sleep": lambda seconds: _here.door.wait(seconds),
-        "now_iso": lambda: _here.door.entered(),
-        "_add_event": lambda *_: None,
-    }
-    before = {name: getattr(sfn, name) for name in patched}
-    outer = getattr(_here, "door", None)
-    _here.door = door
-    for name, one in patched.items():
-        setattr(sfn, name, one)
-    try:
-        yield sfn
-    finally:
-        _here.door = outer
-        if outer is None and threading.current_thread() is threading.main_thread():
-            for name, one in before.items():
-                setattr(sfn, name, one)
+class _Patches:
+    """What is put into ministack's interpreter while anybody runs it, in whatever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: dict[str, Any] = {}
+
+    @contextmanager
+    def __call__(self) -> Iterator[Any]:
+        sfn = _ministack()
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = {name: getattr(sfn, name) for name in _PATCHED}
+                for name, one in _PATCHED.items():
+                    setattr(sfn, name, one)
+        try:
+            yield sfn
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    for name, one in self._before.items():
+                        setattr(sfn, name, one)
 
 
 def _asked(resource: str, params: Any) -> Any:
@@ -160,6 +162,17 @@ def _asked(resource: str, params: Any) -> Any:
         return _here.door.ask(resource.removeprefix("arn:aws:states:::"), params)
     except Failed as failed:
         raise _ministack()._ExecutionError(failed.error, failed.cause) from None
+
+
+_PATCHED: dict[str, Callable[..., Any]] = {
+    "_invoke_resource": _asked,
+    "_invoke_resource_with_timeout": lambda resource, params, _: _asked(resource, params),
+    "_invoke_with_callback": lambda resource, params, _token, _: _asked(resource, params),
+    "_scaled_sleep": lambda seconds: _here.door.wait(seconds),
+    "now_iso": lambda: _here.door.entered(),
+    "_add_event": lambda *_: None,
+}
+_patches = _Patches()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +188,8 @@ def on_ministack(
     definition: Mapping[str, Any], given: Any, door: Door, *, start: str = "", name: str = "x"
 ) -> Ended:
     """Run it to its end, or from `start` on."""
-    with ministack_at(door) as sfn:
+    outer, _here.door = getattr(_here, "door", None), door
+    with _patches() as sfn:
         context = {
             "QueryLanguage": "JSONPath",
             "Execution": {"Id": f"arn:{name}", "Input": given, "Name": name},
@@ -188,6 +202,8 @@ def on_ministack(
             )
         except sfn._ExecutionError as error:
             return Ended(error=error.error, cause=error.cause)
+        finally:
+            _here.door = outer
     return Ended(output)
 
 
