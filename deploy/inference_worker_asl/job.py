@@ -39,7 +39,7 @@ MAX_TOKENS: Final = 1024
 CALL_S: Final = 60
 ROUND_MARGIN_S: Final = 6  # behind the probes' own limit, as workers wait, and one to be sure
 DEADLINE_S: Final = 300  # of a job that goes to the workers
-ANSWER_S: Final = DEADLINE_S + 60  # for the workers to say so
+ANSWER_S: Final = DEADLINE_S + 60  # for them to say that it is late
 
 # Parts of the names of errors that say nothing against a target: `core/fault.py` has their votes.
 PACED: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown")
@@ -362,6 +362,7 @@ def through_the_queue() -> States:
             {
                 "QueueUrl": "${JobsQueueUrl}",
                 "MessageBody": {
+                    "id.$": call("Format", text("{}:ask"), "$$.Execution.Name"),
                     "prompt.$": "$.in.prompt",
                     "deadline_s": DEADLINE_S,
                     "task_token.$": "$$.Task.Token",

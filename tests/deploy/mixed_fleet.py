@@ -165,6 +165,7 @@ class MixedFleet(Fleet):
         self.ended: Counter[str] = Counter()
         self.names: set[str] = set()
         self.running: set[asyncio.Task[None]] = set()
+        self.service_calls = 0
         self.luck = random.Random(seed * 7919)  # noqa: S311 - a simulation's dice
         self.now = 0.0
 
@@ -179,13 +180,14 @@ class MixedFleet(Fleet):
             Broken: A promise was not kept.
         """
         arrivals = asyncio.create_task(self._arrivals())
+        story = asyncio.create_task(super().run())
         try:
-            await super().run()
+            while not story.done() and not self.broken:
+                await asyncio.wait({story}, timeout=1.0)
         finally:
-            arrivals.cancel()
-            for task in self.running:
+            for task in (arrivals, story, *self.running):
                 task.cancel()
-            await asyncio.gather(arrivals, *self.running, return_exceptions=True)
+            await asyncio.gather(arrivals, story, *self.running, return_exceptions=True)
             self.table.drop()
         if self.broken:
             raise self.broken[0]
@@ -311,6 +313,7 @@ class MixedFleet(Fleet):
         if params["ModelId"] != "model-a":
             await asyncio.sleep(0.5)
             return answer
+        self.service_calls += 1
         ticket, one.ticket = one.ticket, None
         if ticket is not None:
             self.goes_out(*ticket)
