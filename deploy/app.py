@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+MACHINE: Final = "template.statemachine.json"
 FILES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
 
 
@@ -31,7 +32,11 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     from aws_cdk import App  # noqa: PLC0415 - jsii starts Node as it is imported
 
-    from inference_worker_cdk import InferenceWorkerStack, Network  # noqa: PLC0415
+    from inference_worker_cdk import (  # noqa: PLC0415
+        InferenceStateMachineStack,
+        InferenceWorkerStack,
+        Network,
+    )
 
     app = App(analytics_reporting=False, tree_metadata=False)
     if out is None:
@@ -41,11 +46,13 @@ def main() -> None:
         return
     for preset in Network:
         InferenceWorkerStack(app, f"inference-{preset}", preset=preset)
+    InferenceStateMachineStack(app, "inference-breaker")
     made = app.synth()
-    for preset in Network:
-        template = made.get_stack_by_name(f"inference-{preset}").template
+    names = {f"inference-{preset}": FILES[preset] for preset in Network}
+    for name, file in {**names, "inference-breaker": MACHINE}.items():
+        template = made.get_stack_by_name(name).template
         text = json.dumps(template, indent=1, sort_keys=True) + "\n"
-        (out / FILES[preset]).write_text(text, encoding="utf-8")
+        (out / file).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

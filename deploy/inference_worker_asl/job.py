@@ -386,9 +386,9 @@ def falling_back() -> States:
     """No model: the answer that a worker got to the same request, else a text of yours."""
     asked = call(
         "Format",
-        text('[1,"",[{}"content":[{}"text":{}{}],"role":"user"{}],[],{}{},null,{}{}]'),
+        text('[1,"",[{}"content":[{}"text":{}{}],"role":"user"{}],[],{}{},null,null]'),
         *(text("{"), text("{"), call("JsonToString", "$.in.prompt"), text("}"), text("}")),
-        *(text("{"), text("}"), text("{"), text("}")),
+        *(text("{"), text("}")),
     )
     fresh = both(
         there("$.cache.Item"),

@@ -2,6 +2,14 @@
 
 from inference_worker_cdk.network import Network, network
 from inference_worker_cdk.stack import InferenceWorkerStack
+from inference_worker_cdk.statemachine import InferenceStateMachine, InferenceStateMachineStack
 from inference_worker_cdk.worker import InferenceWorker
 
-__all__ = ["InferenceWorker", "InferenceWorkerStack", "Network", "network"]
+__all__ = [
+    "InferenceStateMachine",
+    "InferenceStateMachineStack",
+    "InferenceWorker",
+    "InferenceWorkerStack",
+    "Network",
+    "network",
+]

@@ -64,15 +64,17 @@ def of_task(cluster_name: str) -> Any:
     return allow("ProtectItself", ("ecs:UpdateTaskProtection",), task)
 
 
-def of_models(model_arns: list[str], profile_arns: list[str]) -> list[Any]:
+def of_models(
+    model_arns: list[str], profile_arns: list[str], calls: tuple[str, ...] = CALLS
+) -> list[Any]:
     """To call models; those behind a profile through it alone, in every Region it leads to.
 
     Converse is authorised as InvokeModel: there is no action of its name.
     """
     if not profile_arns:
-        return [allow("CallModels", CALLS, *model_arns)]
+        return [allow("CallModels", calls, *model_arns)]
     through = {"StringLike": {"bedrock:InferenceProfileArn": profile_arns}}
     return [
-        allow("CallProfiles", CALLS, *profile_arns),
-        allow("CallModelsThroughProfiles", CALLS, *model_arns, conditions=through),
+        allow("CallProfiles", calls, *profile_arns),
+        allow("CallModelsThroughProfiles", calls, *model_arns, conditions=through),
     ]

@@ -31,6 +31,15 @@ for preset in Network:
 checked.synth()
 """
 
+NAG_MACHINE = NAG.replace(
+    "InferenceWorkerStack, Network", "InferenceStateMachineStack"
+).replace(
+    """for preset in Network:
+    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset)
+""",
+    'InferenceStateMachineStack(checked, "inference-breaker")\n',
+)
+
 
 def lint(template: Template) -> list[str]:
     need_tools()
@@ -64,9 +73,13 @@ def validate(template: Template) -> list[str]:
 
 def nag(out: Path) -> set[tuple[str, str]]:
     """What cdk-nag finds in both presets: a rule, and the construct that breaks it."""
+    return _nag(NAG, out)
+
+
+def _nag(program: str, out: Path) -> set[tuple[str, str]]:
     need_tools()
     ran = subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-c", NAG, str(DEPLOY), str(out)],
+        [sys.executable, "-c", program, str(DEPLOY), str(out)],
         capture_output=True,
         text=True,
         check=False,  # it fails, for it knows nothing of our exceptions
@@ -81,3 +94,8 @@ def nag(out: Path) -> set[tuple[str, str]]:
         for one in plugin["violations"]
         for where in one["violatingConstructs"]
     }
+
+
+def nag_machine(out: Path) -> set[tuple[str, str]]:
+    """What cdk-nag finds in the state machine's stack."""
+    return _nag(NAG_MACHINE, out)

@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol, cast
@@ -119,7 +120,8 @@ class Table:
 
 # --- ministack -----------------------------------------------------------------------
 
-_here = threading.local()
+# A branch has a thread of its own, in a copy of the context.
+_here: ContextVar[Door] = ContextVar("door")
 
 
 @cache
@@ -159,7 +161,7 @@ class _Patches:
 
 def _asked(resource: str, params: Any) -> Any:
     try:
-        return _here.door.ask(resource.removeprefix("arn:aws:states:::"), params)
+        return _here.get().ask(resource.removeprefix("arn:aws:states:::"), params)
     except Failed as failed:
         raise _ministack()._ExecutionError(failed.error, failed.cause) from None
 
@@ -168,8 +170,8 @@ _PATCHED: dict[str, Callable[..., Any]] = {
     "_invoke_resource": _asked,
     "_invoke_resource_with_timeout": lambda resource, params, _: _asked(resource, params),
     "_invoke_with_callback": lambda resource, params, _token, _: _asked(resource, params),
-    "_scaled_sleep": lambda seconds: _here.door.wait(seconds),
-    "now_iso": lambda: _here.door.entered(),
+    "_scaled_sleep": lambda seconds: _here.get().wait(seconds),
+    "now_iso": lambda: _here.get().entered(),
     "_add_event": lambda *_: None,
 }
 _patches = _Patches()
@@ -188,7 +190,7 @@ def on_ministack(
     definition: Mapping[str, Any], given: Any, door: Door, *, start: str = "", name: str = "x"
 ) -> Ended:
     """Run it to its end, or from `start` on."""
-    outer, _here.door = getattr(_here, "door", None), door
+    outer = _here.set(door)
     with _patches() as sfn:
         context = {
             "QueryLanguage": "JSONPath",
@@ -203,7 +205,7 @@ def on_ministack(
         except sfn._ExecutionError as error:
             return Ended(error=error.error, cause=error.cause)
         finally:
-            _here.door = outer
+            _here.reset(outer)
     return Ended(output)
 
 
@@ -232,6 +234,7 @@ class _Client:
 
     service: str
     door: Door
+    tell: Callable[[str, Any], None]  # the task of a token, what came of it
     names: Mapping[str, str] = field(
         default_factory=lambda: {
             "get_item": "dynamodb:getItem",
@@ -253,6 +256,9 @@ class _Client:
         try:
             answer = self.door.ask(resource, params)
         except Failed as failed:
+            if resource.startswith("sqs"):
+                self.tell(json.loads(params["MessageBody"])["task_token"], failed)
+                return {}
             code = failed.error.partition(".")[2] or failed.error
             told = {
                 "Error": {"Code": code, "Message": failed.cause},
@@ -260,6 +266,9 @@ class _Client:
             }
             error = type(code, (ClientError,), {})
             raise error(cast("Any", told), resource) from None
+        if resource.startswith("sqs"):
+            self.tell(json.loads(params["MessageBody"])["task_token"], answer)
+            return {}
         return copy.deepcopy(answer)
 
 
@@ -307,6 +316,7 @@ def on_moto(
     from moto.stepfunctions.parser.asl.component.state.wait.wait_function import (  # noqa: PLC0415
         wait_function,
     )
+    from moto.stepfunctions.parser.asl.eval.callback import callback  # noqa: PLC0415
     from moto.stepfunctions.parser.asl.eval.evaluation_details import (  # noqa: PLC0415
         AWSExecutionDetails,
         EvaluationDetails,
@@ -339,7 +349,13 @@ def on_moto(
     worker._get_evaluation_entrypoint = lambda: _program(whole)
 
     def client(service: str, **_: Any) -> _Client:
-        return _Client(service, door)
+        return _Client(service, door, tell)
+
+    def tell(token: str, answer: Any) -> None:
+        outcome: Any = callback.CallbackOutcomeSuccess(token, json.dumps(answer))
+        if isinstance(answer, Failed):
+            outcome = callback.CallbackOutcomeFailure(token, answer.error, answer.cause)
+        worker.env.callback_pool_manager.notify(callback_id=token, outcome=outcome)
 
     def waits(_self: Any, env: Any, wait_seconds: int) -> None:
         del env
