@@ -31,9 +31,7 @@ for preset in Network:
 checked.synth()
 """
 
-NAG_MACHINE = NAG.replace(
-    "InferenceWorkerStack, Network", "InferenceStateMachineStack"
-).replace(
+NAG_MACHINE = NAG.replace("InferenceWorkerStack, Network", "InferenceStateMachineStack").replace(
     """for preset in Network:
     InferenceWorkerStack(checked, f"inference-{preset}", preset=preset)
 """,
