@@ -117,7 +117,7 @@ def alike(path: str, pattern: str) -> State:
 
 
 def compare(path: str, how: str, value: object) -> State:
-    """A comparison of numbers, `how` being one of `<`, `<=`, `=`, `>=`, `>`; with a path or a figure.
+    """A comparison (`<`, `<=`, `=`, `>=`, `>`) of a number with a figure, or with another path's.
 
     >>> compare("$.a", "<", "$.b")
     {'Variable': '$.a', 'NumericLessThanPath': '$.b'}

@@ -10,9 +10,7 @@ admitted, and of no other. The clock is that of Step Functions, the same for all
 
 from typing import Final
 
-from worker.core.policy import BreakerPolicy
-
-from inference_worker_asl import clock, tables
+from inference_worker_asl import tables
 from inference_worker_asl.asl import (
     EVERY,
     LOST,
@@ -35,6 +33,7 @@ from inference_worker_asl.asl import (
     text,
     there,
 )
+from worker.core.policy import BreakerPolicy
 
 PRESENT_S: Final = 21  # a little more than jurors wait for one another
 ERRAND_RACES: Final = 3
@@ -52,7 +51,6 @@ def _key() -> State:
 def window(policy: BreakerPolicy) -> States:
     """Read it, and add to it."""
     slice_s = policy.window_s // tables.SLICES
-    assert slice_s * tables.SLICES == policy.window_s, "the window is of three slices"
     most = tables.CALLS_MAX
     proof = table(tables.proofs(policy))
     recent, whole = ("$.w.c0", "$.w.c1"), ("$.w.c0", "$.w.c1", "$.w.c2")

@@ -4,10 +4,7 @@ Through the queue the workers' breaker decides, and the machine waits for their 
 directly, each target is asked about by its verdict first, and told of by its outcome after.
 """
 
-import json
 from typing import Final
-
-from worker.core.policy import BreakerPolicy
 
 from inference_worker_asl import clock
 from inference_worker_asl.asl import (
@@ -32,6 +29,7 @@ from inference_worker_asl.asl import (
     text,
     there,
 )
+from worker.core.policy import BreakerPolicy
 
 BACKOFFS: Final = (2, 4)  # seconds: the longest pause before each further call of a target
 RESTS_MAX: Final = 20

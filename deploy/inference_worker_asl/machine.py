@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from inference_worker_asl import evidence, job, orders, tables
 from worker.core.policy import BreakerPolicy
-
-from inference_worker_asl import evidence, job, orders
 
 FILE: Final = Path(__file__).parent.parent / "statemachine" / "breaker.asl.json"
 LONGEST_S: Final = 900
@@ -32,9 +31,23 @@ PLACES: Final = (
 
 
 def machine(policy: BreakerPolicy | None = None) -> dict[str, Any]:
-    """The definition, with `${places}` in it, for a policy."""
+    """The definition, with `${places}` in it, for a policy.
+
+    Raises:
+        ValueError: The policy has a knob that the machine cannot follow; the message names it.
+    """
     policy = policy or POLICY
-    assert policy.slow_rate is None, "the machine does not count slow calls"
+    refused = {
+        "slow_rate": policy.slow_rate is not None,
+        "window_calls": policy.window_calls is not None,
+        "window_s (a multiple of 3)": bool(policy.window_s % tables.SLICES),
+        "forgive_s (whole seconds)": bool(policy.forgive_s % 1),
+        "probe_s (whole seconds)": bool(policy.probe_s % 1),
+    }
+    for knob, unfit in refused.items():
+        if unfit:
+            msg = f"the state machine cannot follow this policy: {knob}"
+            raise ValueError(msg)
     return {
         "Comment": "The circuit breaker of inference-worker: docs/stepfunctions.md. Generated.",
         "StartAt": "Begin",

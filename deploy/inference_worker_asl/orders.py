@@ -12,8 +12,6 @@ whether it stands.
 
 from typing import Final
 
-from worker.core.policy import LEVEL_MAX, BreakerPolicy
-
 from inference_worker_asl import clock, tables
 from inference_worker_asl.asl import (
     EVERY,
@@ -38,6 +36,7 @@ from inference_worker_asl.asl import (
     text,
     there,
 )
+from worker.core.policy import LEVEL_MAX, BreakerPolicy
 
 RACES_MAX: Final = 8  # as the runtime's
 KEEP_S: Final = 90 * 86_400  # a row of the history
@@ -239,7 +238,6 @@ def _changes(state: str, share: object, why: str, **more: State) -> State:
 
 def _opening(policy: BreakerPolicy) -> States:
     forgive_s = int(policy.forgive_s)
-    assert forgive_s == policy.forgive_s, "calm is counted in whole seconds"
     rest = at(at(table(tables.rests(policy)), "$.row.number"), call("MathRandom", 0, tables.ROLLS))
 
     def opens(why: str, **more: State) -> State:
@@ -247,7 +245,8 @@ def _opening(policy: BreakerPolicy) -> States:
             "open",
             0.0,
             why,
-            **{"level": n("$.level.number"), "cooldown_s": {"N.$": rest}},
+            level=n("$.level.number"),
+            cooldown_s={"N.$": rest},
             **more,
         )
 
@@ -301,7 +300,8 @@ def _probing(policy: BreakerPolicy) -> States:
                 "half_open",
                 0.0,
                 "the rest is over and a job waits",
-                **{"round": n(plus("$.v.round", 1)), "tickets": n(policy.probes)},
+                round=n(plus("$.v.round", 1)),
+                tickets=n(policy.probes),
             ),
             "Write",
         ),

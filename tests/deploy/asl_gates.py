@@ -55,7 +55,7 @@ def validator(machine: Machine, folder: Path) -> list[str]:
     ran = node([str(found), "--json-path", str(file)], return_completed_process=True,
                capture_output=True, text=True)  # fmt: skip
     assert isinstance(ran, subprocess.CompletedProcess)
-    return [] if ran.returncode == 0 else [ran.stdout + ran.stderr]
+    return [] if ran.returncode == 0 else [f"{ran.stdout!s} {ran.stderr!s}"]
 
 
 def ours(machine: Machine, folder: Path) -> list[str]:

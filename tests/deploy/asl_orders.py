@@ -9,7 +9,7 @@ there afterwards must be what `moved` makes of what was there before.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import random
 import sys
 import time
@@ -40,8 +40,8 @@ from worker.core.verdict import Mode, Override, State, Verdict, transition
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
 
-from inference_worker_asl.machine import POLICY, deployed, machine  # noqa: E402
-from inference_worker_asl.tables import ROLLS  # noqa: E402
+from inference_worker_asl.machine import POLICY, deployed, machine
+from inference_worker_asl.tables import ROLLS
 
 INTERPRETERS: dict[str, Callable[..., Ended]] = {"ministack": on_ministack, "moto": on_moto}
 POLICIES = (
@@ -122,7 +122,7 @@ class World:
 
     def entered(self) -> str:
         self.now += 0.001
-        moment = datetime.datetime.fromtimestamp(self.now, datetime.UTC)
+        moment = dt.datetime.fromtimestamp(self.now, dt.UTC)
         # A second that is whole has no fraction where Java writes it.
         shown = "seconds" if int(self.now * 7) % 5 == 0 else "milliseconds"
         return moment.isoformat(timespec=shown).replace("+00:00", "Z")
@@ -130,6 +130,24 @@ class World:
 
 class Disagreement(AssertionError):
     """The machine made something else of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What one order of the machine came upon, and left.
+
+    Attributes:
+        before: The verdict as it was when the order was made up.
+        states: Every verdict that was written since.
+        rows: The history before it.
+        kept: The item before it.
+    """
+
+    before: Verdict
+    states: list[Verdict]
+    rows: Item
+    kept: Item
+    ended: Ended
 
 
 @dataclass
@@ -214,7 +232,7 @@ class Sequences:
 
     # --- orders ------------------------------------------------------------------------
 
-    def _order(self, there: Verdict, policy: BreakerPolicy, *, by_machine: bool) -> Order:
+    def _order(self, there: Verdict, *, by_machine: bool) -> Order:
         """An order that may hold, now and then one that is late."""
         off = self.dice.random() < 0.12
         stage = there.stage + (self.dice.choice([-1, 1]) if off else 0)
@@ -253,7 +271,7 @@ class Sequences:
 
     def _worker(self, name: str, policy: BreakerPolicy, now: float) -> None:
         there = self.there(name)
-        order = self._order(there, policy, by_machine=False)
+        order = self._order(there, by_machine=False)
         self._write(there, order, policy, now)
 
     def _write(self, there: Verdict, order: Order, policy: BreakerPolicy, now: float) -> None:
@@ -266,7 +284,7 @@ class Sequences:
     def _machine(self, name: str, number: int, now: float) -> None:
         policy = POLICIES[number]
         before = self.there(name)
-        order = self._order(before, policy, by_machine=True)
+        order = self._order(before, by_machine=True)
         world = World(self.table, now, lose=self.dice.choice(["", "", "", "request", "answer"]))
         chance = self.dice.random()
         if chance < 0.05 and before.version:
@@ -275,7 +293,7 @@ class Sequences:
             other = replace(other, tickets=0, claims=(), outcomes=())
             world.slip = lambda: self.table.put(verdict_item("svc", other))
         elif chance < 0.25:
-            slipped = self._order(before, policy, by_machine=False)
+            slipped = self._order(before, by_machine=False)
 
             def slip() -> None:
                 self._write(self.there(name), slipped, policy, now)
@@ -293,7 +311,8 @@ class Sequences:
         )
 
         self.table.watch = lambda _old, _new: None
-        self._compare(name, order, policy, before, states, rows, kept, ended)
+        found = Found(before=before, states=states, rows=rows, kept=kept, ended=ended)
+        self._compare(name, order, policy, found)
 
     def rows(self, name: str) -> Item:
         """The history, by version."""
@@ -307,17 +326,8 @@ class Sequences:
         )
         return {item["sk"]["S"]: item for item in answer["Items"]}
 
-    def _compare(
-        self,
-        name: str,
-        order: Order,
-        policy: BreakerPolicy,
-        before: Verdict,
-        states: list[Verdict],
-        rows: Item,
-        kept: Item,
-        ended: Ended,
-    ) -> None:
+    def _compare(self, name: str, order: Order, policy: BreakerPolicy, found: "Found") -> None:
+        before, states, ended = found.before, found.states, found.ended
         what = type(order).__name__
         if ended.error:
             raise Disagreement(f"{what}: {ended}")
@@ -341,11 +351,11 @@ class Sequences:
             raise Disagreement(f"{what} was written, and the machine does not know")
         self.seen[f"{what}: {was.state} to {ours[0].state}"] += 1
         self.seen["somebody was faster"] += bool(others)
-        if "later" in kept and was is before:
+        if "later" in found.kept and was is before:
             if "later" not in self.table.item("svc#verdicts", f"v#{name}"):
                 raise Disagreement(f"{what} lost what it does not know")
             self.seen["an unknown attribute was kept"] += 1
-        self._compare_rows(name, was, ours[0], rows)
+        self._compare_rows(name, was, ours[0], found.rows)
 
     def _compare_rows(self, name: str, was: Verdict, new: Verdict, rows: Item) -> None:
         added = {k: v for k, v in self.rows(name).items() if k not in rows}
@@ -363,11 +373,12 @@ class Sequences:
 def made(
     was: Verdict, order: Order, policy: BreakerPolicy, new: Verdict | None
 ) -> Iterator[Verdict]:
-    """What `moved` makes of it, for each draw that there is; the writer's own things as they are."""
+    """What `moved` makes of it, for each draw; the writer's own things are as they are."""
     signed = {} if new is None else {"writer": new.writer, "nonce": new.nonce}
-    draws = [k / ROLLS for k in range(ROLLS + 1)] if hasattr(order, "roll") else [None]
-    for roll in draws:
-        drawn = order if roll is None else replace(order, roll=roll)  # type: ignore[call-arg]
+    drawn_orders: list[Order] = [order]
+    if isinstance(order, Trip | Conclude | StepDown):
+        drawn_orders = [replace(order, roll=k / ROLLS) for k in range(ROLLS + 1)]
+    for drawn in drawn_orders:
         one = moved(was, drawn, policy, **signed, at=was.at if new is None else new.at)
         if one is not None:
             yield one
@@ -384,7 +395,7 @@ def given(name: str, order: Order) -> Item:
         StepUp: "step_up",
         StepDown: "step_down",
     }
-    want: Item = {"order": words[type(order)], "claim": ""}  # type: ignore[index]
+    want: Item = {"order": words[type(order)], "claim": ""}
     for one in ("stage", "epoch", "round", "claim", "overdue", "why"):
         if hasattr(order, one):
             want[one] = getattr(order, one)

@@ -6,7 +6,7 @@ work on one table. What they do with states, paths and functions is their own.
 """
 
 import copy
-import datetime
+import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -277,7 +277,7 @@ class _Moment:
     """In the place of `datetime` in moto's module of states."""
 
     door: Door
-    timezone = datetime.timezone
+    timezone = dt.timezone
 
     @property
     def datetime(self) -> "_Moment":

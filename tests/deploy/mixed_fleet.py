@@ -11,7 +11,7 @@ there and back, so that they interleave, and some are lost.
 import argparse
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import json
 import random
 import threading
@@ -30,8 +30,8 @@ from worker.aws.breakers import DynamoBreakers
 from worker.aws.breakers_item import read_verdict
 from worker.core.answer import Answer
 from worker.core.policy import BreakerPolicy
-from worker.core.verdict import State, Verdict
 from worker.core.target import Target
+from worker.core.verdict import State, Verdict
 from worker.core.window import Outcome
 from worker.runtime.gates import Gates, Passage
 from worker.sim.clock import in_virtual_time, wall_clock
@@ -122,7 +122,7 @@ class Execution:
         self.ask("wait", seconds)
 
     def entered(self) -> str:
-        moment = datetime.datetime.fromtimestamp(self.fleet.clock(), datetime.UTC)
+        moment = dt.datetime.fromtimestamp(self.fleet.clock(), dt.UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -81,7 +81,8 @@ def _whose_does_not_matter(states: States) -> None:
 
 def _another_nonce_each_time(states: States) -> None:
     item = states["Write"]["Parameters"]
-    nonce = "States.StringToJson(States.Format('{}\"nonce\":{}\"S\":\"{}\"{}{}', '{', '{', States.UUID(), '}', '}'))"
+    word = "States.Format('{}\"nonce\":{}\"S\":\"{}\"{}{}', '{', '{', States.UUID(), '}', '}')"
+    nonce = f"States.StringToJson({word})"
     item["Item.$"] = f"States.JsonMerge({item['Item.$']}, {nonce}, false)"
 
 

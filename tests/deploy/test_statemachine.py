@@ -1,7 +1,7 @@
 """What one execution does: whom it asks, what it answers, and what it leaves to others."""
 
 import base64
-import datetime
+import datetime as dt
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ class World:
 
     def entered(self) -> str:
         self.now += 0.001
-        moment = datetime.datetime.fromtimestamp(self.now, datetime.UTC)
+        moment = dt.datetime.fromtimestamp(self.now, dt.UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     # --- what is there
@@ -321,7 +321,7 @@ def test_a_round_whose_probers_died_is_ended_after_its_time(world: World, run: R
             claims=("dead",),
             outcomes=(None,),
             level=2,
-        )  # fmt: skip
+        )
     )
 
     ended = run({"errand": "recover", "wait": True, "plan": [{"breaker": "a", "model": "model-a"}]})

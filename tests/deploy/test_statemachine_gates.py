@@ -1,9 +1,10 @@
 """The state machine is what its generator makes; it passes every gate, and gates catch defects."""
 
 import copy
-import datetime
+import datetime as dt
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_a_seeded_defect_is_caught(
 class Moment:
     """A world in which it is one moment."""
 
-    def __init__(self, at: datetime.datetime, form: str) -> None:
+    def __init__(self, at: dt.datetime, form: str) -> None:
         self.at = at
         self.form = form
 
@@ -144,22 +145,20 @@ def test_the_clock_is_right_from_its_first_day_to_its_last(interpreter: str) -> 
         "Now": {**lay("now", {"at.$": clock.total("$.clock")}, ""), "End": True},
     }
     del states["Now"]["Next"]
+    moment = partial(dt.datetime, tzinfo=dt.UTC)
     dice = random.Random(3)  # noqa: S311 - a test's dice
     moments = [
-        *(datetime.datetime(year, 12, 31, 23, 59, 59) for year in (clock.FIRST, clock.LAST)),
-        *(datetime.datetime(year, 2, 28, 8, 9, 9) for year in (2027, 2028)),
-        *(datetime.datetime(year, 3, 1) for year in (2027, 2028, 2032)),
-        datetime.datetime(2028, 2, 29, 10, 0, 1),
-        datetime.datetime(clock.FIRST, 1, 1),
+        *(moment(year, 12, 31, 23, 59, 59) for year in (clock.FIRST, clock.LAST)),
+        *(moment(year, 2, 28, 8, 9, 9) for year in (2027, 2028)),
+        *(moment(year, 3, 1) for year in (2027, 2028, 2032)),
+        moment(2028, 2, 29, 10, 0, 1),
+        moment(clock.FIRST, 1, 1),
     ]
-    moments += [
-        datetime.datetime(2025, 1, 1) + datetime.timedelta(seconds=dice.randrange(10**9))
-        for _ in range(40)
-    ]
+    moments += [moment(2025, 1, 1) + dt.timedelta(seconds=dice.randrange(10**9)) for _ in range(40)]
 
     for at in moments:
         for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.123Z", "%Y-%m-%dT%H:%M:%S+00:00"):
             ended = INTERPRETERS[interpreter](
                 {"StartAt": "Clock", "States": states}, {}, Moment(at, form)
             )
-            assert ended.output["now"]["at"] == at.replace(tzinfo=datetime.UTC).timestamp()
+            assert ended.output["now"]["at"] == at.timestamp()

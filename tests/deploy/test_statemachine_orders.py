@@ -10,6 +10,7 @@ from tests.deploy.mixed_fleet import Story
 from tests.deploy.planted_asl import BROKEN_FOR_MACHINES, BUGS, Bug
 from tests.deploy.verdict_watch import Broken
 from worker.core.verdict import State
+from worker.sim.service import Phase
 
 from inference_worker_asl.machine import machine  # isort: skip
 
@@ -87,7 +88,7 @@ def test_machines_that_fail_open_nothing_among_workers() -> None:
 
 
 def test_what_the_workers_do_not_see_the_machine_leaves_alone_by_itself() -> None:
-    story = Story(idle=True, phases=(mixed_fleet.Phase(lasts_s=60.0, errors=1.0),))
+    story = Story(idle=True, phases=(Phase(lasts_s=60.0, errors=1.0),))
 
     fleet = _keeps_its_promises(story, 2)
 

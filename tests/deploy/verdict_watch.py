@@ -61,6 +61,18 @@ class Watch:
         order = self._explained(old, new, now)
         who = "a machine" if new.writer.startswith("machine") else "a worker"
         self.seen[f"{who}: {type(order).__name__}, {old.state} to {new.state}"] += 1
+        self._numbered(order, new)
+        if isinstance(order, Report) and self.truth.get(order.claim) is not order.good:
+            raise Broken(f"I-7: a probe is told as {order.good}, and was {self.truth}")
+        if new.state is State.RAMP and old.state is State.HALF_OPEN:
+            good = [claim for claim in old.claims if self.truth.get(claim)]
+            if len(good) < min(self.policy.probes_good, old.tickets):
+                raise Broken("I-6: a ramp without proof")
+        if new.stage != old.stage:
+            self.since = now
+        self.record = new
+
+    def _numbered(self, order: Order, new: Verdict) -> None:
         if isinstance(order, Trip | StepDown) and new.state is State.OPEN:
             if new.epoch in self.epochs:
                 raise Broken("I-8: an epoch came again")
@@ -70,17 +82,6 @@ class Watch:
             if key in self.rounds:
                 raise Broken("I-8: a round came again")
             self.rounds[key] = new.tickets
-        if isinstance(order, Report):
-            said = order.good
-            if self.truth.get(order.claim) is not said:
-                raise Broken(f"I-7: a probe is told as {said}, and was {self.truth}")
-        if new.state is State.RAMP and old.state is State.HALF_OPEN:
-            good = [claim for claim in old.claims if self.truth.get(claim)]
-            if len(good) < min(self.policy.probes_good, old.tickets):
-                raise Broken("I-6: a ramp without proof")
-        if new.stage != old.stage:
-            self.since = now
-        self.record = new
 
     def _explained(self, old: Verdict, new: Verdict, now: float) -> Order:
         for order in self._orders(old, new):
