@@ -1,7 +1,7 @@
 """The words of the Amazon States Language that the machine is written in.
 
-JSONPath, and of that only what every interpreter reads alike: definite paths, no filters.
-`States.Format` gets no escaped braces: they come as arguments.
+JSONPath, and of that only what every interpreter reads alike: definite paths, no filters, and no
+text that would need an escape. Braces and objects that functions need are data: `$.k`, see `K`.
 """
 
 import json
@@ -13,6 +13,14 @@ States = dict[str, State]
 
 LOST: Final = "DynamoDB.ConditionalCheckFailedException"
 EVERY: Final = "States.ALL"
+K: Final[dict[str, Any]] = {
+    "open": "{",
+    "close": "}",
+    "words": '{}:," ',  # what stands between the keys and values of a flat object
+    "pairs": "{}, ",
+    "service": "${Service}",
+}
+"""What an execution has at `$.k` from its beginning; others add to it."""
 
 
 def call(name: str, *of: object) -> str:
@@ -25,13 +33,19 @@ def call(name: str, *of: object) -> str:
 
 
 def text(value: str) -> str:
-    """A text as an argument."""
-    assert not set("'\\") & set(value), "a text that would need escapes"
+    """A text as an argument. Braces would be escaped in AWS, and nowhere else: see `K`."""
+    assert not set("'\\{}") & set(value), "a text that would need escapes"
     return f"'{value}'"
 
 
-def table(values: Any) -> str:
-    """A list or an object as an argument: what cannot be computed is looked up."""
+def put(template: str, *of: object) -> str:
+    """A text with values put in, each where the template has `{}`."""
+    assert not set("'\\{}") & set(template.replace("{}", "")), "a text that would need escapes"
+    return call("Format", f"'{template}'", *of)
+
+
+def table(values: Sequence[Any]) -> str:
+    """A list as an argument: what cannot be computed is looked up."""
     return call("StringToJson", text(json.dumps(values, separators=(",", ":"))))
 
 
@@ -48,7 +62,7 @@ def plus(*parts: object) -> str:
 
 def minus(path: str) -> str:
     """The negative of a whole number that is not below 0."""
-    return number(call("Format", text("-{}"), path))
+    return number(put("-{}", path))
 
 
 def number(path: str) -> str:
@@ -65,7 +79,7 @@ def merged(*objects: str) -> str:
 def n(value: object) -> State:
     """A number as DynamoDB has it: a path to a number or a sum, or the number itself."""
     if isinstance(value, str):
-        return {"N.$": call("Format", text("{}"), value)}
+        return {"N.$": put("{}", value)}
     return {"N": str(value)}
 
 

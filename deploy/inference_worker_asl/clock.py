@@ -8,7 +8,7 @@ before it. It ends with the last year of the table, and then says so by failing.
 import calendar
 from typing import Final
 
-from inference_worker_asl.asl import State, at, call, number, plus, table, text
+from inference_worker_asl.asl import State, at, call, number, plus, put, table, text
 
 FIRST: Final = 2025
 LAST: Final = 2060
@@ -24,7 +24,7 @@ def _part(index: int) -> str:
 
 
 def _two(index: int) -> str:
-    return plus(number(call("Format", text("1{}"), _part(index))), -100)
+    return plus(number(put("1{}", _part(index))), -100)
 
 
 def parts() -> State:

@@ -27,10 +27,10 @@ from inference_worker_asl.asl import (
     n,
     number,
     plus,
+    put,
     s,
     table,
     task,
-    text,
     there,
 )
 from worker.core.policy import BreakerPolicy
@@ -44,7 +44,7 @@ _NOTHING: Final = {name: {"N": "0"} for name in _NUMBERS} | {"w_stage": {"N": "-
 def _key() -> State:
     return {
         "pk": {"S": "${Service}#machines"},
-        "sk": s(call("Format", text("w#{}"), "$.aim.target.breaker")),
+        "sk": s(put("w#{}", "$.aim.target.breaker")),
     }
 
 
@@ -302,19 +302,16 @@ def judging(policy: BreakerPolicy) -> States:
 
 
 def _want(order: str, then: str) -> State:
-    since = f"States.MathAdd($.now.at, {number(call('Format', text('-{}'), '$.w.w_since'))})"
+    since = f"States.MathAdd($.now.at, {number(put('-{}', '$.w.w_since'))})"
     return lay(
         "want",
         {
             "order": order,
             "stage.$": "$.v.stage",
             "calm_s.$": since,
-            "why.$": call(
-                "Format",
-                text(
-                    "{} of {} calls of state machines "
-                    + ("ended well" if order == "step_up" else "failed")
-                ),
+            "why.$": put(
+                "{} of {} calls of state machines "
+                + ("ended well" if order == "step_up" else "failed"),
                 "$.w.w_good" if order == "step_up" else "$.x.failures",
                 "$.x.calls",
             ),

@@ -6,9 +6,10 @@ directly, each target is asked about by its verdict first, and told of by its ou
 
 from typing import Final
 
-from inference_worker_asl import clock
+from inference_worker_asl import clock, orders
 from inference_worker_asl.asl import (
     EVERY,
+    K,
     State,
     States,
     alike,
@@ -23,6 +24,7 @@ from inference_worker_asl.asl import (
     merged,
     number,
     plus,
+    put,
     s,
     table,
     task,
@@ -73,14 +75,18 @@ _INPUT: Final = {
     "want": {"stage": -1},
 }
 
+CONSTANTS: Final = K | {"input": _INPUT, "item": orders.DEFAULTS, "order": orders.NO_ORDER}
+
 
 def beginning() -> States:
     """What is asked, with defaults; then one target after the other."""
     return {
-        "Begin": {
+        "Begin": {"Type": "Pass", "Result": CONSTANTS, "ResultPath": "$.k", "Next": "Start"},
+        "Start": {
             "Type": "Pass",
             "Parameters": {
-                "in.$": merged(table(_INPUT), "$"),
+                "k.$": "$.k",
+                "in.$": merged("$.k.input", "$$.Execution.Input"),
                 "aim": {"target": {}, "next": 0, "tried": 0},
                 "races": {"lost": 0},
                 "rests": {"taken": 0},
@@ -136,7 +142,7 @@ def standing() -> States:
         "Passing": lay("phase", {"name": "passing"}, "Window"),
         "Draw": lay(
             "drawn",
-            {"roll.$": number(call("Format", text("{}e-3"), call("MathRandom", 0, 999)))},
+            {"roll.$": number(put("{}e-3", call("MathRandom", 0, 999)))},
             "Drawn",
         ),
         "Drawn": choose((compare("$.drawn.roll", "<", "$.v.share"), "Asking"), otherwise="Refused"),
@@ -213,9 +219,8 @@ def errands() -> States:
         ("judge", "Want judge", "Start judge", "Outcome"),
     ):
         minute = [f"$.entered.parts[{part}]" for part in range(5)]
-        name = call(
-            "Format",
-            text(f"{errand}-" + "-".join(["{}"] * 7)),
+        name = put(
+            f"{errand}-" + "-".join(["{}"] * 7),
             call("Hash", "$.aim.target.breaker", text("MD5")),
             "$.v.stage",
             *minute,
@@ -360,7 +365,7 @@ def through_the_queue() -> States:
             {
                 "QueueUrl": "${JobsQueueUrl}",
                 "MessageBody": {
-                    "id.$": call("Format", text("{}:ask"), "$$.Execution.Name"),
+                    "id.$": put("{}:ask", "$$.Execution.Name"),
                     "prompt.$": "$.in.prompt",
                     "deadline_s": DEADLINE_S,
                     "task_token.$": "$$.Task.Token",
@@ -382,11 +387,10 @@ def through_the_queue() -> States:
 
 def falling_back() -> States:
     """No model: the answer that a worker got to the same request, else a text of yours."""
-    asked = call(
-        "Format",
-        text('[1,"",[{}"content":[{}"text":{}{}],"role":"user"{}],[],{}{},null,null]'),
-        *(text("{"), text("{"), call("JsonToString", "$.in.prompt"), text("}"), text("}")),
-        *(text("{"), text("}")),
+    opened, closed = "$.k.open", "$.k.close"
+    asked = put(
+        '[1,"",[{}"content":[{}"text":{}{}],"role":"user"{}],[],{}{},null,null]',
+        *(opened, opened, call("JsonToString", "$.in.prompt"), closed, closed, opened, closed),
     )
     fresh = both(
         there("$.cache.Item"),

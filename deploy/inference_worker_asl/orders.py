@@ -30,6 +30,7 @@ from inference_worker_asl.asl import (
     n,
     number,
     plus,
+    put,
     s,
     table,
     task,
@@ -41,7 +42,7 @@ from worker.core.policy import LEVEL_MAX, BreakerPolicy
 RACES_MAX: Final = 8  # as the runtime's
 KEEP_S: Final = 90 * 86_400  # a row of the history
 _DIGITS: Final = 12
-_DEFAULTS: Final = {
+DEFAULTS: Final = {
     "state": {"S": "closed"},
     "share": {"N": "1.0"},
     "stage": {"N": "0"},
@@ -55,7 +56,7 @@ _DEFAULTS: Final = {
     "at": {"N": "0.0"},
     "override": {"S": "{}"},
 }
-_NO_ORDER: Final = {"mode": "enforce", "until_at": 0}
+NO_ORDER: Final = {"mode": "enforce", "until_at": 0}
 _COUNTS: Final = ("version", "stage", "epoch", "round", "level", "tickets")
 _FOUND: Final = "$.base.item"
 
@@ -63,7 +64,7 @@ _FOUND: Final = "$.base.item"
 def _key() -> State:
     return {
         "pk": {"S": "${Service}#verdicts"},
-        "sk": s(call("Format", text("v#{}"), "$.aim.target.breaker")),
+        "sk": s(put("v#{}", "$.aim.target.breaker")),
     }
 
 
@@ -94,7 +95,7 @@ def looking() -> States:
         "Absent": {
             "Type": "Pass",
             "Result": {
-                "item": _DEFAULTS | {"version": {"N": "0"}},
+                "item": DEFAULTS | {"version": {"N": "0"}},
                 "raw": {},
                 # Nothing is there. An expression must use a value, and no key is empty.
                 "condition": "attribute_not_exists(#pk) OR #pk = :nobody",
@@ -127,7 +128,7 @@ def _base(condition: str, *, named: bool) -> State:
     if named:
         values[":its"] = s("$.got.Item.nonce.S")
     return {
-        "item.$": merged(table(_DEFAULTS), "$.got.Item"),
+        "item.$": merged("$.k.item", "$.got.Item"),
         "raw.$": "$.got.Item",
         "condition": condition,
         "names": {"#version": "version", "#nonce": "nonce"},
@@ -138,7 +139,7 @@ def _base(condition: str, *, named: bool) -> State:
 def _verdict() -> State:
     claims = f"{_FOUND}.claims.S"
     # Claims are hex: of all texts in it, "t" stands in each true alone, and "s" in each false.
-    ours = call("Format", text('"{}":null'), "$.want.claim")
+    ours = put('"{}":null', "$.want.claim")
     return {
         "state.$": f"{_FOUND}.state.S",
         **{f"{name}.$": number(f"{_FOUND}.{name}.N") for name in (*_COUNTS, "share", "cooldown_s")},
@@ -146,11 +147,9 @@ def _verdict() -> State:
         "claimed.$": plus(call("ArrayLength", call("StringSplit", claims, text(":"))), -1),
         "good.$": plus(call("ArrayLength", call("StringSplit", claims, text("t"))), -1),
         "bad.$": plus(call("ArrayLength", call("StringSplit", claims, text("s"))), -1),
-        "ours.$": call(
-            "ArrayContains", call("StringSplit", claims, text('{}:," ')), "$.want.claim"
-        ),
-        "unsaid.$": call("ArrayContains", call("StringSplit", claims, text("{}, ")), ours),
-        "override.$": merged(table(_NO_ORDER), number(f"{_FOUND}.override.S")),
+        "ours.$": call("ArrayContains", call("StringSplit", claims, "$.k.words"), "$.want.claim"),
+        "unsaid.$": call("ArrayContains", call("StringSplit", claims, "$.k.pairs"), ours),
+        "override.$": merged("$.k.order", number(f"{_FOUND}.override.S")),
         "nonce.$": call("UUID"),
         "clock": clock.parts(),
     }
@@ -286,7 +285,7 @@ def _row(policy: BreakerPolicy, then: str) -> State:
 
 def _probing(policy: BreakerPolicy) -> States:
     def word(outcome: str) -> str:
-        return call("Format", text('{}"{}":{}{}'), text("{"), "$.want.claim", outcome, text("}"))
+        return put('{}"{}":{}{}', "$.k.open", "$.want.claim", outcome, "$.k.close")
 
     def claims(outcome: str) -> State:
         laid = merged(number("$.v.claims"), number(word(outcome)))
@@ -312,9 +311,8 @@ def _probing(policy: BreakerPolicy) -> States:
             {
                 "need.$": at(table(tables.needed(policy)), "$.v.tickets"),
                 "hopeless.$": at(table(tables.hopeless(policy)), "$.v.tickets"),
-                "tally.$": call(
-                    "Format",
-                    text("{} of {} probes good, {} bad"),
+                "tally.$": put(
+                    "{} of {} probes good, {} bad",
                     "$.v.good",
                     "$.v.tickets",
                     "$.v.bad",
@@ -424,8 +422,8 @@ def writing() -> States:
 def _history() -> State:
     same = ("stage", "epoch", "round", "share", "level", "cooldown_s", "why", "at")
     return {
-        "pk": s(call("Format", text("${Service}#history#{}"), "$.aim.target.breaker")),
-        "sk": s(call("Format", text("{}{}"), "$.pad.zeros", "$.n.version")),
+        "pk": s(put("{}#history#{}", "$.k.service", "$.aim.target.breaker")),
+        "sk": s(put("{}{}", "$.pad.zeros", "$.n.version")),
         **{f"{name}.$": f"$.told.all.{name}" for name in same},
         "old": s("$.v.state"),
         "new.$": "$.told.all.state",

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from tests.deploy.conftest import need_tools
-from tests.deploy.template import DEPLOY
+from tests.deploy.template import DEPLOY, strings
 
 Machine = dict[str, Any]
 LINT = DEPLOY / "lint"
+NESTED_MAX = 10  # in AWS
 RESOURCES = frozenset(
     f"arn:aws:states:::{one}"
     for one in (
@@ -86,8 +87,22 @@ def _of_state(name: str, one: Mapping[str, Any]) -> Iterator[str]:
     whole = json.dumps(one)
     if "{%" in whole or "QueryLanguage" in one or "Assign" in one:
         yield f"{name} is in JSONata"
-    if one["Type"] != "Task":
+    for found in strings(one):
+        yield from _of_function(name, found)
+    if one["Type"] == "Task":
+        yield from _of_task(name, one)
+
+
+def _of_function(name: str, found: str) -> Iterator[str]:
+    if not found.startswith("States."):
         return
+    if found.count("States.") > NESTED_MAX:
+        yield f"{name} has too many functions in one field"
+    if {*"{}\\"} & set("".join(found.split("'")[1::2]).replace("{}", "")):
+        yield f"{name} has a text with braces, which each interpreter reads otherwise"
+
+
+def _of_task(name: str, one: Mapping[str, Any]) -> Iterator[str]:
     if one["Resource"] not in RESOURCES:
         yield f"{name} calls {one['Resource']}"
     if "TimeoutSeconds" not in one:

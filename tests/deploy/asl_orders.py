@@ -40,6 +40,7 @@ from worker.core.verdict import Mode, Override, State, Verdict, transition
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
 
+from inference_worker_asl.job import CONSTANTS
 from inference_worker_asl.machine import POLICY, deployed, machine
 from inference_worker_asl.tables import ROLLS
 
@@ -404,6 +405,7 @@ def given(name: str, order: Order) -> Item:
     if isinstance(order, Trip):
         want["calm_s"] = int(order.calm_s)
     return {
+        "k": CONSTANTS | {"service": "svc"},
         "aim": {"target": {"breaker": name, "model": "m"}, "next": 1, "tried": 0},
         "want": want,
         "races": {"lost": 0},

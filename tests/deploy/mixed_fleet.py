@@ -381,6 +381,7 @@ def told(story: Story, seed: int, definition: Mapping[str, Any] | None = None) -
         await fleet.run()
         return fleet
 
+    random.seed(seed)  # of ministack's `States.MathRandom`
     return in_virtual_time(main(), tick_s=1e-6)
 
 

@@ -52,9 +52,9 @@ def _any_stage(order: str) -> Callable[[States], None]:
 def _lose_the_claims(states: States) -> None:
     for name in ("Claim", "Report"):
         item = states[name]["Parameters"]["claims"]
-        item["S.$"] = item["S.$"].replace(
-            "States.StringToJson($.v.claims)", "States.StringToJson('{}')"
-        )
+        item["S.$"] = item["S.$"].replace("States.StringToJson($.v.claims)", "$.empty")
+    states["Named"]["Next"] = "Empty"
+    states["Empty"] = {"Type": "Pass", "Result": {}, "ResultPath": "$.empty", "Next": "Read"}
 
 
 def _no_ticket_needed(states: States) -> None:
@@ -81,7 +81,9 @@ def _whose_does_not_matter(states: States) -> None:
 
 def _another_nonce_each_time(states: States) -> None:
     item = states["Write"]["Parameters"]
-    word = "States.Format('{}\"nonce\":{}\"S\":\"{}\"{}{}', '{', '{', States.UUID(), '}', '}')"
+    opened, closed = "$.k.open", "$.k.close"
+    values = f"{opened}, {opened}, States.UUID(), {closed}, {closed}"
+    word = 'States.Format(\'{}"nonce":{}"S":"{}"{}{}\', ' + values + ")"
     nonce = f"States.StringToJson({word})"
     item["Item.$"] = f"States.JsonMerge({item['Item.$']}, {nonce}, false)"
 

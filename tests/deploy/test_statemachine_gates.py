@@ -103,6 +103,11 @@ DEFECTS = (
     ("a misspelt field", _put("Look", TimeoutSecond=3), {"validator"}),
     ("a path that is none", _put("Resting", SecondsPath="rest.s"), {"statelint", "validator"}),
     ("a number that is a text", _put("Look", TimeoutSeconds="10"), {"statelint", "validator"}),
+    (
+        "braces in a text",
+        _put("Size", Parameters={"plan.$": "States.StringSplit($.in.prompt, '{,')"}),
+        {"ours"},
+    ),
     ("no type", _put("Size", Type="Pas"), {"statelint", "validator"}),
 )
 
