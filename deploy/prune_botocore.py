@@ -1,6 +1,7 @@
 """Take out of botocore's data what the worker never loads.
 
-botocore brings the models of some 400 services; the worker opens clients of five,
+botocore brings the models of some 400 services; the worker opens clients of five (of six
+where it answers task tokens),
 and the SDK's credential providers may open two more. What is taken out is named
 by what is kept, so a service that a later botocore adds goes too.
 
@@ -13,7 +14,16 @@ from pathlib import Path
 from typing import Final
 
 # What worker/aws opens, then what credentials may need: web identity, and a developer's sign-in.
-SERVICES: Final = ("sqs", "dynamodb", "s3", "bedrock-runtime", "sts", "sso", "sso-oidc")
+SERVICES: Final = (
+    "sqs",
+    "dynamodb",
+    "s3",
+    "bedrock-runtime",
+    "stepfunctions",
+    "sts",
+    "sso",
+    "sso-oidc",
+)
 _USELESS: Final = "examples-1.json"
 
 

@@ -1,7 +1,7 @@
 """The house has floors, and imports go down only (docs/decisions, "floors").
 
-    cli > wiring page words > client ops sim local > runtime aws degraded traces > ports settings >
-    core
+    cli > wiring page words > client ops sim local > runtime aws degraded traces >
+    ports settings alarms > core
 
 A module's floor is that of its room: `worker/<room>/…`, `worker/<room>.py` or
 `worker/<room>_….py`. What a wall forbids is in the tables below; moving a wall
@@ -22,6 +22,7 @@ FLOORS: Final[dict[str, int]] = {
     "core": 0,
     "ports": 1,
     "settings": 1,
+    "alarms": 1,
     "runtime": 2,
     "aws": 2,
     "degraded": 2,
@@ -54,6 +55,7 @@ SETTINGS_SEEN_BY: Final = frozenset({"settings", "wiring", "cli"})
 THIRD_PARTY: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"orjson"}),
     "ports": frozenset(),
+    "alarms": frozenset({"orjson"}),
     "settings": frozenset(
         {"jsonschema_rs", "orjson", "pydantic", "pydantic_core", "pydantic_settings"}
     ),

@@ -30,7 +30,7 @@ class Unavailable(Exception):
     """A service could not be asked, or did not answer; what it did is unknown.
 
     Attributes:
-        store: `queue`, `ledger`, `payloads`, `breakers`, `cache`.
+        store: `queue`, `ledger`, `payloads`, `breakers`, `cache`, `tasks`.
         why: A code fit for logs and metrics: never a URL, a body or a receipt.
         local: Whether the cause is this process (no credentials, closed session).
         network: Whether the service could not even be reached.
@@ -49,6 +49,13 @@ class RecordUnreadable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("ledger", "RecordUnreadable")
+
+
+class TaskRefused(Unavailable):
+    """One task cannot be told, say because of its machine's own key; others are not concerned."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("tasks", why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +393,31 @@ class Payloads(Protocol):
 
         Raises:
             Unavailable: It may or may not be stored; putting again is safe.
+        """
+        ...
+
+
+class Callbacks(Protocol):
+    """The tasks of state machines that wait for an answer, each by its token.
+
+    The first answer counts: whoever comes later finds that nobody waits.
+    """
+
+    async def succeed(self, token: str, output: str) -> bool:
+        """End a task with its output, JSON of at most 256 KiB; False if nobody waits for it.
+
+        Raises:
+            TaskRefused: This task cannot be told; others are not concerned.
+            Unavailable: It may or may not have been told; again is safe.
+        """
+        ...
+
+    async def fail(self, token: str, error: str, cause: str) -> bool:
+        """Fail a task with a code of at most 256 characters; else as `succeed`.
+
+        Raises:
+            TaskRefused: This task cannot be told; others are not concerned.
+            Unavailable: It may or may not have been told; again is safe.
         """
         ...
 

@@ -33,6 +33,7 @@ from worker.aws.emf import flusher
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
+from worker.aws.tasks import StepFunctionsTasks
 from worker.degraded.plugins import Plugin
 from worker.degraded.registry import HandlersUnusableError, build
 from worker.ports import BreakerStore, Handler, Protection, Tell
@@ -193,6 +194,7 @@ async def serve(
                 slots=settings.slots,
                 regions={target.region for target in (*targets, *helpers)},
                 bedrock_read_s=max(t.attempt_s for t in targets) + READ_MARGIN_S,
+                tasks=settings.task_tokens,
             )
         )
         protection: Protection | None = None
@@ -310,6 +312,7 @@ def _house(
         model=Bedrock(clients.bedrock),
         payloads=S3Payloads(clients.s3, bucket) if bucket else None,
         protection=protection,
+        callbacks=StepFunctionsTasks(clients.tasks) if settings.task_tokens else None,
         breakers=breakers,
         handlers=handlers,
         replies={name: queue(url) for name, url in settings.replies.items()},

@@ -13,6 +13,7 @@ def names_of(settings: Settings) -> Names:
         "breakers": settings.breaker.shared,
         "cache": settings.cache_table is not None,
         "payloads": settings.payloads.bucket is not None,
+        "tasks": settings.task_tokens,
         "protection": settings.protection == "auto",
     }
     return names_in(

@@ -25,8 +25,11 @@ class Network(StrEnum):
     ISOLATED = "isolated"
 
 
-def network(scope: Construct, preset: Network) -> Any:
-    """A VPC of its own. S3 and DynamoDB are reached by gateway endpoints, which cost nothing."""
+def network(scope: Construct, preset: Network, *, answers_state_machines: bool = False) -> Any:
+    """A VPC of its own. S3 and DynamoDB are reached by gateway endpoints, which cost nothing.
+
+    Where workers answer state machines, the isolated one has an endpoint for that too.
+    """
     isolated = preset is Network.ISOLATED
     inside = ec2.SubnetType.PRIVATE_ISOLATED if isolated else ec2.SubnetType.PRIVATE_WITH_EGRESS
     subnets = [ec2.SubnetConfiguration(name="Workers", subnet_type=inside, cidr_mask=24)]
@@ -48,18 +51,22 @@ def network(scope: Construct, preset: Network) -> Any:
         subnet_configuration=subnets,
         restrict_default_security_group=False,  # it would need a function, and so an asset
     )
-    # The CDK would name each part after the stack that was synthesized, not after this one.
-    Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=300)
+    # The CDK would name each part after the stack that was synthesized, not after this one; and
+    # CloudFormation tags each with its stack and its place there.
+    for tag in ("Name", "aws-cdk:subnet-name", "aws-cdk:subnet-type"):
+        Tags.of(vpc).remove(tag, priority=300)
+    Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=400, include_resource_types=["AWS::EC2::VPC"])
     for name in ("S3", "DYNAMODB"):
         vpc.add_gateway_endpoint(
             name.title(), service=getattr(ec2.GatewayVpcEndpointAwsService, name)
         )
     if isolated:
-        _endpoints(scope, vpc)
+        more = ("STEP_FUNCTIONS",) if answers_state_machines else ()
+        _endpoints(scope, vpc, (*_SERVICES, *more))
     return vpc
 
 
-def _endpoints(scope: Construct, vpc: Any) -> None:
+def _endpoints(scope: Construct, vpc: Any, services: tuple[str, ...]) -> None:
     door = ec2.SecurityGroup(
         scope,
         "Endpoints",
@@ -68,7 +75,7 @@ def _endpoints(scope: Construct, vpc: Any) -> None:
         allow_all_outbound=False,
     )
     door.add_ingress_rule(ec2.Peer.ipv4(_CIDR), ec2.Port.tcp(443), "The workers")
-    for name in _SERVICES:
+    for name in services:
         vpc.add_interface_endpoint(
             name.title().replace("_", ""),
             service=getattr(ec2.InterfaceVpcEndpointAwsService, name),

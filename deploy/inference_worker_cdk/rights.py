@@ -18,6 +18,7 @@ BREAKERS: Final = ("dynamodb:PutItem", "dynamodb:Query")
 CACHE: Final = ("dynamodb:GetItem", "dynamodb:PutItem")
 OBJECTS: Final = ("s3:GetObject", "s3:PutObject")
 CALLS: Final = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+ANSWERS: Final = ("states:SendTaskFailure", "states:SendTaskSuccess")
 LOOKS: Final = {
     "queues": ("sqs:GetQueueAttributes",),
     "tables": (
@@ -62,6 +63,11 @@ def of_task(cluster_name: str) -> Any:
     """To keep itself from being scaled in while it has jobs in hand."""
     task = f"arn:{Aws.PARTITION}:ecs:{Aws.REGION}:{Aws.ACCOUNT_ID}:task/{cluster_name}/*"
     return allow("ProtectItself", ("ecs:UpdateTaskProtection",), task)
+
+
+def of_tasks() -> Any:
+    """To answer tasks of state machines. IAM knows no resource for it: a token names its task."""
+    return allow("AnswerTasks", ANSWERS, "*")
 
 
 def of_models(

@@ -1,10 +1,10 @@
-"""The stack of template.json: an `InferenceWorker` in a network of its own.
+"""The stack of template.json: an `InferenceWorker` in a network of its own; and its dashboard.
 
 What differs between accounts is a parameter, so the synthesized template is the same
 everywhere: it needs no bootstrap, carries no assets and names no account.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from aws_cdk import (
     Aws,
@@ -16,18 +16,46 @@ from aws_cdk import (
     Stack,
     Token,
 )
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from inference_worker_cdk.alarm_kinds import USUAL, Thresholds
+from inference_worker_cdk.alarms import Place
+from inference_worker_cdk.dashboard import Dashboard
 from inference_worker_cdk.network import Network, network
-from inference_worker_cdk.worker import InferenceWorker
+from inference_worker_cdk.worker import NAMESPACE, InferenceWorker
 
+DRAWN: Final = ("ClusterName", "ServiceName", "LogGroupName")
+"""Outputs that the dashboard's stack imports: CloudFormation finds these names itself."""
 _ARN = "arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:"
 
 
-class InferenceWorkerStack(Stack):
-    """Queues, tables, bucket, network and workers. Its name is the fleet's name."""
+class Named(Stack):
+    """A stack whose parts are named by where they stand, and by no hash.
 
-    def __init__(self, scope: Construct, id_: str, *, preset: Network = Network.NAT) -> None:
+    The CDK's hashes keep apart what might have one name; here nothing has, and a test would
+    tell. What is shorter can be read, and fits into one request.
+    """
+
+    def _allocate_logical_id(self, cfn_element: Any) -> str:
+        parts = [one for one in cfn_element.node.path.split("/")[1:] if one != "Resource"]
+        return "".join(one for n, one in enumerate(parts) if n == 0 or one != parts[n - 1])
+
+
+class InferenceWorkerStack(Named):
+    """Queues, tables, bucket, network and workers. Its name is the fleet's name.
+
+    With `answers_state_machines` workers may answer task tokens, and have a way to do so.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        preset: Network = Network.NAT,
+        answers_state_machines: bool = False,
+    ) -> None:
         super().__init__(
             scope,
             id_,
@@ -58,10 +86,55 @@ class InferenceWorkerStack(Stack):
             expression=Fn.condition_equals(Fn.join("", profiles.value_as_list), ""),
         )
         called = Fn.condition_if(direct.logical_id, models.value_as_list, profiles.value_as_list)
-        tasks = self._parameter(
-            "Tasks", "How many workers run.", type="Number", default=2, min_value=0
+        least = self._parameter(
+            "TasksMin",
+            "Workers when there is nothing to do.",
+            type="Number",
+            default="1",
+            allowed_values=["0", "1", "2"],  # so that it is never above the most
         )
-        vpc = network(self, preset)
+        most = self._parameter(
+            "TasksMax", "Workers that run at most.", type="Number", default=10, min_value=2
+        )
+        slots = self._parameter(
+            "Slots", "Jobs that a worker works on at once.", type="Number", default=32, min_value=1
+        )
+        waiting = self._parameter(
+            "WaitingPerTask",
+            "Jobs that may wait for each: Slots x acceptable wait / time of a job.",
+            type="Number",
+            default=192,
+            min_value=1,
+        )
+        spot = self._parameter(
+            "SpotWeight",
+            "Workers on Spot for each that is not, beyond the first.",
+            type="Number",
+            default=0,
+            min_value=0,
+            max_value=1000,
+        )
+        oldest = self._parameter(
+            "OldestJobSeconds",
+            "How long a job may wait in its queue before an alarm: half of its deadline.",
+            type="Number",
+            default=USUAL.oldest_job_s,
+            min_value=1,
+        )
+        latency = self._parameter(
+            "LatencyMilliseconds",
+            "Answers slower than this, at the 95th percentile, are an alarm.",
+            type="Number",
+            default=USUAL.latency_ms,
+            min_value=1,
+        )
+        called_by = self._parameter(
+            "PageEmail",
+            "Whom the two alarms that must call somebody write to; empty for nobody.",
+            default="",
+            allowed_pattern="([^@ ]+@[^@ ]+)?",
+        )
+        vpc = network(self, preset, answers_state_machines=answers_state_machines)
         self.worker = InferenceWorker(
             self,
             "Worker",
@@ -71,9 +144,20 @@ class InferenceWorkerStack(Stack):
             model_arns=models.value_as_list,
             profile_arns=Token.as_list(called),
             vpc=vpc,
-            tasks=tasks.value_as_number,
+            at=Thresholds(oldest_job_s=oldest.value_as_number, latency_ms=latency.value_as_number),
+            tasks_min=least.value_as_number,
+            tasks_max=most.value_as_number,
+            waiting_per_task=waiting.value_as_number,
+            spot_weight=spot.value_as_number,
+            settings={"WORKER_SLOTS": slots.value_as_string},
+            answers_state_machines=answers_state_machines,
         )
         self._name_what_is_kept()
+        for name, alarm in self.worker.alarms.named.items():
+            alarm.override_logical_id(f"Alarm{name}")
+        for name, topic in (("PageTopic", self.worker.page), ("ChatTopic", self.worker.chat)):
+            topic.node.default_child.override_logical_id(name)
+        self._write_to(called_by)
         for name, value, what in (
             ("JobsQueueUrl", self.worker.queues.jobs.queue_url, "Where producers send jobs"),
             ("LedgerTable", self.worker.tables.ledger.table_name, "Where answers are read"),
@@ -83,8 +167,27 @@ class InferenceWorkerStack(Stack):
             ("SubnetId", vpc.select_subnets().subnet_ids[0], "One of theirs"),
             ("SecurityGroupId", self.worker.door.security_group_id, "Theirs"),
             ("LogGroupName", self.worker.log_group.log_group_name, "Where they log"),
+            ("PageTopicArn", self.worker.page.topic_arn, "What must call somebody"),
+            ("ChatTopicArn", self.worker.chat.topic_arn, "What may be read later"),
         ):
-            CfnOutput(self, name, value=value, description=what)
+            shared = f"{Aws.STACK_NAME}-{name}" if name in DRAWN else None
+            CfnOutput(self, name, value=value, description=what, export_name=shared)
+
+    def _write_to(self, address: Any) -> None:
+        """Tell an address what pages; it must agree first, by the link in SNS's first mail."""
+        given = CfnCondition(
+            self,
+            "SomebodyIsCalled",
+            expression=Fn.condition_not(Fn.condition_equals(address.value_as_string, "")),
+        )
+        subscription = sns.CfnSubscription(
+            self,
+            "PageByEmail",
+            topic_arn=self.worker.page.topic_arn,
+            protocol="email",
+            endpoint=address.value_as_string,
+        )
+        subscription.cfn_options.condition = given
 
     def _name_what_is_kept(self) -> None:
         """Give what holds jobs an id that no change of this code moves: it would be replaced."""
@@ -102,3 +205,38 @@ class InferenceWorkerStack(Stack):
 
     def _parameter(self, name: str, description: str, **more: Any) -> Any:
         return CfnParameter(self, name, description=description, **({"type": "String"} | more))
+
+
+class DashboardStack(Named):
+    """The dashboard of a stack, by that one's name.
+
+    It is a stack of its own, for CloudFormation takes 51,200 bytes in one request, and both
+    together are larger.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, of: str | None = None) -> None:
+        super().__init__(
+            scope,
+            id_,
+            description="inference-worker: the dashboard of one stack",
+            synthesizer=BootstraplessSynthesizer(),
+        )
+        worker = CfnParameter(
+            self, "Worker", description="Name of the stack whose dashboard it is.", default=of
+        ).value_as_string
+
+        def told(output: str) -> Any:
+            return Fn.import_value(f"{worker}-{output}")
+
+        queues = {
+            role: Place(namespace="AWS/SQS", dimensions={"QueueName": f"{worker}-{role}"})
+            for role in ("jobs", "parked", "dead")
+        }
+        tasks = {"ClusterName": told("ClusterName"), "ServiceName": told("ServiceName")}
+        log = {"LogGroupName": told("LogGroupName")}
+        places = queues | {
+            "worker": Place(namespace=NAMESPACE, dimensions={"Service": worker}),
+            "fleet": Place(namespace="ECS/ContainerInsights", dimensions=tasks),
+            "log": Place(namespace="AWS/Logs", dimensions=log),
+        }
+        Dashboard(self, "Dashboard", service=worker, places=places)

@@ -16,11 +16,16 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from inference_worker_cdk import rights, stores
+from inference_worker_cdk.alarm_kinds import USUAL, Thresholds
+from inference_worker_cdk.alarms import Alarms, Place
+from inference_worker_cdk.scaling import Bounds, Scaling
 
 LEASE_S: Final = 90  # `queue.lease_s`
 STOP_S: Final = 120  # Fargate's most; `grace_s` is 100, and 10 more go to giving back and flushing
 HEALTH_PORT: Final = 8081
+SLOTS: Final = "32"  # `slots`
 NOBODY: Final = "65532:65532"  # as the image has it
+NAMESPACE: Final = "InferenceWorker"  # `metrics.namespace`
 _LOG_BUFFER: Final = Size.mebibytes(25)
 
 
@@ -39,13 +44,24 @@ class InferenceWorker(Construct):
         profile_arns: Inference profiles that may be called. With any, the models can be called
             through them alone.
         vpc: Where the tasks live; see `network` for one of its own.
-        tasks: How many.
+        tasks_min: How many run when there is nothing to do; with 0 the first job after a rest waits
+            for minutes.
+        tasks_max: How many run at most.
+        waiting_per_task: How many jobs may wait for each; see docs/scaling.md.
+        spot_weight: Of those beyond the first, so many run on Spot for each one that does not.
         cpu: Of a task, in 1/1024 of a core.
         memory_mib: Of a task. Twice `bytes_max`, and 128.
+        answers_state_machines: Whether jobs may come with the task token of a state machine,
+            which workers answer (docs/task-tokens.md).
         settings: Further variables of docs/settings.md. They win over ours.
+        at: When the alarms ring.
 
     The parts are there for more: `queues`, `tables`, `bucket`, `cluster`, `fleet` (the service),
-    `door` (its security group), `task_role` and `log_group`.
+    `door` (its security group), `task_role`, `log_group`, `scaling`, `alarms`, the topics that
+    these tell, `page` and `chat`, and `places`, where their metrics lie.
+
+    Raises:
+        ValueError: There is no such number of tasks, or the least is above the most.
     """
 
     def __init__(
@@ -59,10 +75,15 @@ class InferenceWorker(Construct):
         model_arns: list[str],
         profile_arns: list[str],
         vpc: Any,
-        tasks: int = 2,
+        tasks_min: int = 1,
+        tasks_max: int = 10,
+        waiting_per_task: float = 192,
+        spot_weight: int = 0,
         cpu: int = 512,
         memory_mib: int = 1024,
+        answers_state_machines: bool = False,
         settings: Mapping[str, str] = MappingProxyType({}),
+        at: Thresholds = USUAL,
     ) -> None:
         super().__init__(scope, id_)
         self.queues = stores.queues(self, service, lease_s=LEASE_S)
@@ -84,10 +105,35 @@ class InferenceWorker(Construct):
             *rights.of_models(model_arns, profile_arns),
         ):
             self.task_role.add_to_policy(statement)
+        ours = self._ours(service, model_id)
+        if answers_state_machines:
+            self.task_role.add_to_policy(rights.of_tasks())
+            ours["WORKER_TASK_TOKENS"] = "true"
         definition = self._definition(service, cpu, memory_mib)
-        self._container(definition, image, self._ours(service, model_id) | {**settings})
+        environment = ours | {**settings}
+        self._container(definition, image, environment)
         self.door = self._door(vpc)
-        self.fleet = self._service(definition, tasks)
+        self.fleet = self._service(definition, spot_weight)
+        namespace = environment.get("WORKER_METRICS__NAMESPACE", NAMESPACE)
+        self.scaling = Scaling(
+            self,
+            "Scaling",
+            cluster=self.cluster.cluster_name,
+            fleet=self.fleet.service_name,
+            service=environment["WORKER_SERVICE"],
+            namespace=namespace,
+            queues=self.queues,
+            bounds=Bounds(
+                tasks_min=tasks_min,
+                tasks_max=tasks_max,
+                slots=environment.get("WORKER_SLOTS", SLOTS),
+                waiting_per_task=waiting_per_task,
+            ),
+        )
+        self.places = self._places(service, namespace)
+        self.alarms = Alarms(self, "Alarm", service=service, places=self.places, at=at)
+        self.page, self.chat = self.alarms.page, self.alarms.chat
+        self._roll_back_for_our_faults()
 
     def grant_submit(self, grantee: Any) -> None:
         """Let a producer send jobs and read their answers: `worker.client`."""
@@ -115,6 +161,38 @@ class InferenceWorker(Construct):
             "WORKER_MODEL__ID": model_id,
             "WORKER_HEALTH__PORT": str(HEALTH_PORT),
         }
+
+    def _places(self, service: str, namespace: str) -> dict[str, Place]:
+        queues = {"jobs": self.queues.jobs, "parked": self.queues.parked, "dead": self.queues.dead}
+        of_queues = {
+            role: Place(namespace="AWS/SQS", dimensions={"QueueName": one.queue_name})
+            for role, one in queues.items()
+        }
+        tasks = {
+            "ClusterName": self.cluster.cluster_name,
+            "ServiceName": self.fleet.service_name,
+        }
+        log = {"LogGroupName": self.log_group.log_group_name}
+        return of_queues | {
+            "worker": Place(namespace=namespace, dimensions={"Service": service}),
+            "fleet": Place(namespace="ECS/ContainerInsights", dimensions=tasks),
+            "log": Place(namespace="AWS/Logs", dimensions=log),
+        }
+
+    def _roll_back_for_our_faults(self) -> None:
+        """Take a deployment back whose runs die of errors of ours.
+
+        For nothing else: a model that fails would roll back good workers, and keep its own
+        cure from being deployed. By name, for alarms on the tasks name the service.
+        """
+        self.fleet.node.default_child.add_property_override(
+            "DeploymentConfiguration.Alarms",
+            {
+                "AlarmNames": [self.alarms.named["UnhandledErrors"].ref],
+                "Enable": True,
+                "Rollback": True,
+            },
+        )
 
     def _role(self, name: str, description: str) -> Any:
         return iam.Role(
@@ -191,13 +269,25 @@ class InferenceWorker(Construct):
         door.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "The services of AWS")
         return door
 
-    def _service(self, definition: Any, tasks: int) -> Any:
-        return ecs.FargateService(
+    def _service(self, definition: Any, spot_weight: int) -> Any:
+        """The service, without a desired count: a deployment would set it back."""
+        providers = ecs.CfnClusterCapacityProviderAssociations(
+            self,
+            "Providers",
+            cluster=self.cluster.cluster_name,
+            capacity_providers=["FARGATE", "FARGATE_SPOT"],
+            default_capacity_provider_strategy=[],
+        )
+        one = ecs.CapacityProviderStrategy
+        fleet = ecs.FargateService(
             self,
             "Service",
             cluster=self.cluster,
             task_definition=definition,
-            desired_count=tasks,
+            capacity_provider_strategies=[
+                one(capacity_provider="FARGATE", base=1, weight=1),
+                one(capacity_provider="FARGATE_SPOT", weight=spot_weight),
+            ],
             platform_version=ecs.FargatePlatformVersion.VERSION1_4,
             security_groups=[self.door],
             assign_public_ip=False,
@@ -207,3 +297,5 @@ class InferenceWorker(Construct):
             enable_ecs_managed_tags=True,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
+        fleet.node.add_dependency(providers)  # by name alone it would be created before them
+        return fleet

@@ -153,7 +153,7 @@ async def main():
     session = get_session()
     session.get_component("data_loader").search_paths[:] = [{str(copied)!r}]
     services = session.get_available_services()
-    for name in ("sqs", "dynamodb", "s3", "bedrock-runtime", "sts", "sso", "sso-oidc"):
+    for name in {list(prune_script().SERVICES)!r}:
         async with session.create_client(
             name, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
         ) as client:

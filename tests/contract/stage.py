@@ -8,10 +8,12 @@ adapters are run against those, with an aioboto3 session if that is installed.
 """
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -25,13 +27,22 @@ from worker.aws.dead_letters import DynamoDeadLetters
 from worker.aws.ledger import DynamoLedger
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
+from worker.aws.tasks import StepFunctionsTasks
+from worker.core.callback import Failed, Succeeded
 from worker.local.resources import Resources, create_resources
 from worker.local.stack import LocalStack, new_account
-from worker.ports import AnswerCache, BreakerStore, DeadLetters, Ledger, Payloads, Queue
+from worker.ports import AnswerCache, BreakerStore, Callbacks, DeadLetters, Ledger, Payloads, Queue
 from worker.sim.clock import EPOCH, in_virtual_time
 from worker.sim.dead_letters import MemoryDeadLetters
 from worker.sim.ledger import LedgerHandle
-from worker.sim.memory import MemoryBreakers, MemoryCache, MemoryLedger, MemoryPayloads, MemoryQueue
+from worker.sim.memory import (
+    MemoryBreakers,
+    MemoryCache,
+    MemoryLedger,
+    MemoryPayloads,
+    MemoryQueue,
+    MemoryTasks,
+)
 
 T = TypeVar("T")
 
@@ -200,6 +211,70 @@ def on_payloads(stage: str, test: Callable[[Payloads, str], Awaitable[None]]) ->
         await test(S3Payloads(given.s3, bucket), bucket)
 
     in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A state machine whose tasks wait: `begin` starts one, `end` tells what one was told."""
+
+    begin: Callable[[], Awaitable[str]]
+    end: Callable[[str], Awaitable[Succeeded | Failed]]
+
+
+def on_callbacks(stage: str, test: Callable[[Callbacks, Machine], Awaitable[None]]) -> None:
+    async def twin() -> None:
+        tasks, number = MemoryTasks(), count()
+
+        async def begin() -> str:
+            return tasks.wait(f"token-{next(number)}")
+
+        async def end(token: str) -> Succeeded | Failed:
+            return tasks.answers[token]
+
+        await test(tasks.seen_by(), Machine(begin, end))
+
+    async def aws(given: Open) -> None:
+        async with creator(given.session)("stepfunctions") as client:
+            await test(StepFunctionsTasks(client), await _machine(given, client))
+
+    in_virtual_time(twin()) if stage == "twin" else on_aws(aws)
+
+
+async def _machine(given: Open, client: Any) -> Machine:
+    url = given.resources.jobs_url
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+        "Parameters": {"QueueUrl": url, "MessageBody": {"task_token.$": "$$.Task.Token"}},
+        "TimeoutSeconds": 60,
+        "End": True,
+    }
+    made = await client.create_state_machine(
+        name=given.resources.name,
+        definition=json.dumps({"StartAt": "Ask", "States": {"Ask": task}}),
+        roleArn="arn:aws:iam::111122223333:role/machine",
+    )
+    executions: dict[str, str] = {}
+
+    async def begin() -> str:
+        started = await client.start_execution(stateMachineArn=made["stateMachineArn"])
+        answer = await given.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)
+        (message,) = answer["Messages"]
+        await given.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        token: str = json.loads(message["Body"])["task_token"]
+        executions[token] = started["executionArn"]
+        return token
+
+    async def end(token: str) -> Succeeded | Failed:
+        while True:
+            told = await client.describe_execution(executionArn=executions[token])
+            if told["status"] == "SUCCEEDED":
+                return Succeeded(told["output"])
+            if told["status"] == "FAILED":
+                return Failed(told["error"], told["cause"])
+            await asyncio.sleep(0.02)
+
+    return Machine(begin, end)
 
 
 def on_breaker_store(stage: str, test: Callable[[BreakerStore], Awaitable[None]]) -> None:

@@ -14,7 +14,12 @@ def test_each_client_is_set_up_for_its_use() -> None:
         with patch.dict(os.environ, stubborn):
             regions = ["eu-west-1", "", "eu-west-1"]
             async with open_clients(
-                session=given.session, pollers=4, slots=200, regions=regions, bedrock_read_s=99
+                session=given.session,
+                pollers=4,
+                slots=200,
+                regions=regions,
+                bedrock_read_s=99,
+                tasks=True,
             ) as clients:
                 configs = {
                     name: client.meta.config
@@ -23,6 +28,7 @@ def test_each_client_is_set_up_for_its_use() -> None:
                         "control": clients.sqs_control,
                         "dynamodb": clients.dynamodb,
                         "s3": clients.s3,
+                        "tasks": clients.tasks,
                         **clients.bedrock,
                     }.items()
                 }
@@ -41,10 +47,19 @@ def test_each_client_is_set_up_for_its_use() -> None:
         assert shown("control") == (50, 5, 3)
         assert shown("dynamodb") == (64, 3, 1)
         assert shown("s3") == (10, 20, 3)
+        assert shown("tasks") == (16, 3, 1)
         assert shown("eu-west-1") == shown("") == (202, 99, 1)
         assert where == {"eu-west-1": "eu-west-1", "": home}
-        for name in ("poll", "control", "dynamodb", "s3"):
+        for name in ("poll", "control", "dynamodb", "s3", "tasks"):
             assert configs[name].user_agent.startswith(USER_AGENT)  # the SDK adds its version
+
+    on_aws(main)
+
+
+def test_step_functions_has_a_client_only_where_it_is_called() -> None:
+    async def main(given: Open) -> None:
+        async with open_clients(session=given.session, pollers=1, slots=1) as clients:
+            assert clients.tasks is None
 
     on_aws(main)
 

@@ -13,8 +13,10 @@ from tests.contract.test_ledger import asked
 from worker.aws.clients import Clients, open_clients
 from worker.aws.payloads import S3Payloads
 from worker.aws.sqs import SqsQueue
+from worker.aws.tasks import StepFunctionsTasks
 from worker.ports import Outgoing, Unavailable
 
+TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAf"
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -23,6 +25,7 @@ def calls(given: Open, clients: Clients) -> dict[str, Callable[[], Awaitable[obj
     queue = SqsQueue(clients.sqs_poll, clients.sqs_control, given.resources.jobs_url)
     ledger = dynamo_ledger(given, Clock(), clients.dynamodb)
     payloads = S3Payloads(clients.s3, given.resources.bucket)
+    tasks = StepFunctionsTasks(clients.tasks)
     return {
         "queue receive": lambda: queue.receive(1, wait_s=0, lease_s=30),
         "queue delete": lambda: queue.delete(["a-receipt"]),
@@ -32,6 +35,8 @@ def calls(given: Open, clients: Clients) -> dict[str, Callable[[], Awaitable[obj
         "ledger load": lambda: ledger.load(["a-job"]),
         "payloads get": lambda: payloads.get(given.resources.bucket, "a-key", bytes_max=1),
         "payloads put": lambda: payloads.put(b"content"),
+        "tasks succeed": lambda: tasks.succeed(TOKEN, "{}"),
+        "tasks fail": lambda: tasks.fail(TOKEN, "InferenceWorker.expired", "{}"),
     }
 
 
@@ -45,6 +50,7 @@ async def troubles(given: Open, clients: Clients) -> dict[str, Unavailable]:
         assert trouble.store == name.split()[0]
         assert trouble.__cause__ is None
         assert "127.0.0.1" not in str(trouble)
+        assert TOKEN not in str(trouble)
         told[name] = trouble
     return told
 
@@ -52,10 +58,12 @@ async def troubles(given: Open, clients: Clients) -> dict[str, Unavailable]:
 def test_what_cannot_be_reached_is_a_matter_of_the_network() -> None:
     async def main(given: Open) -> None:
         nowhere = dict.fromkeys(
-            ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3"), NOWHERE
+            [f"AWS_ENDPOINT_URL_{service}" for service in ("SQS", "DYNAMODB", "S3", "SFN")], NOWHERE
         )
         with patch.dict(os.environ, nowhere):
-            async with open_clients(session=given.session, pollers=1, slots=1) as clients:
+            async with open_clients(
+                session=given.session, pollers=1, slots=1, tasks=True
+            ) as clients:
                 told = await troubles(given, clients)
 
         assert {(trouble.network, trouble.local) for trouble in told.values()} == {(True, False)}
@@ -66,7 +74,7 @@ def test_what_cannot_be_reached_is_a_matter_of_the_network() -> None:
 @pytest.mark.skipif(aiobotocore.__version__ < "3", reason="opens again when it is used")
 def test_a_closed_client_is_our_own_doing() -> None:
     async def main(given: Open) -> None:
-        async with open_clients(session=given.session, pollers=1, slots=1) as clients:
+        async with open_clients(session=given.session, pollers=1, slots=1, tasks=True) as clients:
             made = calls(given, clients)
             await asyncio.gather(*(call() for call in made.values()), return_exceptions=True)
 
@@ -83,7 +91,7 @@ def test_no_credentials_are_our_own_doing() -> None:
         nobody["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
         with patch.dict(os.environ, nobody):
             del os.environ["AWS_ACCESS_KEY_ID"]
-            async with open_clients(pollers=1, slots=1) as clients:
+            async with open_clients(pollers=1, slots=1, tasks=True) as clients:
                 told = await troubles(given, clients)
 
         assert {(trouble.why, trouble.local) for trouble in told.values()} == {

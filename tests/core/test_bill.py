@@ -1,5 +1,6 @@
 """The bill, by hand: every figure here was worked out from the price list alone."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -52,6 +53,19 @@ def test_the_core_profile_of_the_smallest_configuration_is_about_24_series() -> 
     assert counted["BreakerOpen"] == 2
     assert counted["ModelCalls"] == counted["Heartbeat"] == 1
     assert "JobsDegraded" not in counted, "nothing is configured that degrades"
+
+
+def test_tasks_cost_series_only_where_they_are_answered() -> None:
+    answering = replace(SMALLEST, stores=SMALLEST.stores | {"tasks"})
+    before, after = series(SMALLEST, Profile.FULL), series(answering, Profile.FULL)
+
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+
+    assert {n: by for n, by in grown.items() if by} == {
+        "TasksAnswered": 1,
+        "TasksGone": 1,
+        "StoreErrors": 1,
+    }
 
 
 def test_every_name_counts_where_it_may_be_a_value() -> None:

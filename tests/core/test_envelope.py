@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.envelope import parse, parse_payload
+from worker.core.envelope import parse, parse_payload, token_of
 from worker.core.job import Job, Limits, PayloadRef, Request
 from worker.core.strict_json import Malformed
 
 LIMITS = Limits(payload_buckets=frozenset({"our-bucket"}))
 SAID = ({"role": "user", "content": [{"text": "hello"}]},)
 REF = {"uri": "s3://our-bucket/a/b.json", "sha256": "0" * 64, "bytes": 12}
+TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAf+/=" * 20
 MARKER = "Xq7-marker-Zw9"  # stands for a stranger's text
 
 
@@ -65,6 +66,7 @@ def test_every_field_arrives() -> None:
         priority="urgent",
         metadata={"trace": "t-1"},
         reply_to="answers",
+        task_token=TOKEN,
     )
 
     assert isinstance(answer, Job)
@@ -92,6 +94,7 @@ def test_every_field_arrives() -> None:
         priority="urgent",
         metadata={"trace": "t-1"},
         reply_to="answers",
+        task_token=TOKEN,
         digest=answer.digest,
     )
 
@@ -205,6 +208,10 @@ def test_a_claim_check_names_its_object() -> None:
         ("metadata", {"k": "v" * 16_384}),
         ("reply_to", "https://sqs.example.com/q"),
         ("reply_to", ""),
+        ("task_token", ""),
+        ("task_token", "a token"),
+        ("task_token", "t" * 2049),
+        ("task_token", 7),
         ("prompt", ""),
         ("prompt", " \n\t"),
         ("prompt", 5),
@@ -402,6 +409,7 @@ FULL = {
         {"tenant": "acme"},
         {"priority": "bulk"},
         {"reply_to": "answers"},
+        {"task_token": TOKEN},
         {"on_open": "fail"},
         {"v": 1},
     ],
@@ -469,7 +477,7 @@ def test_order_and_blanks_do_not_change_what_is_asked(
 FIELDS = [
     *("v", "id", "prompt", "messages", "system", "inference", "tools", "additional"),
     *("payload_ref", "route", "deadline_s", "deadline_at", "on_open", "min_quality"),
-    *("allow_geo", "upgrade_later", "tenant", "priority", "metadata", "reply_to"),
+    *("allow_geo", "upgrade_later", "tenant", "priority", "metadata", "reply_to", "task_token"),
 ]
 STRINGS = st.sampled_from(
     [
@@ -561,3 +569,49 @@ def test_no_text_for_a_deadline_makes_it_raise(text: str) -> None:
     answer = read(prompt="hello", deadline_at=text)
 
     assert isinstance(answer, Job | Malformed)
+
+
+# --- the token of what is no job ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"promt": "typo", "task_token": "tok"}',
+        b'{"v": 2, "task_token": "tok"}',
+        b'{"id": "a", "id": "b", "task_token": "tok"}',
+        b'{"task_token": "tok", "metadata": ' + b"[" * 40 + b"]" * 40 + b"}",
+    ],
+)
+def test_the_token_of_what_is_no_job_is_read(body: bytes) -> None:
+    assert isinstance(parse(body, LIMITS), Malformed)
+
+    assert token_of(body, LIMITS) == "tok"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"task_token": "tok", ',
+        b'{"task_token": "tok", "task_token": "other"}',
+        b'{"task_token": "tok", "metadata": {"task_token": "other"}}',
+        b'{"metadata": {"task_token": "tok"}}',
+        b'{"task_token": 7}',
+        b'{"task_token": "a token"}',
+        b'["task_token"]',
+        b'{"promt": "typo"}',
+        b'{"task_token": "tok", "metadata": "' + b"x" * LIMITS.body_bytes + b'"}',
+    ],
+    ids=lambda body: body[:50],
+)
+def test_a_token_that_could_be_mistaken_is_none(body: bytes) -> None:
+    assert token_of(body, LIMITS) == ""
+
+
+@given(st.binary(max_size=60).map(lambda junk: b'{"task_token": ' + junk))
+def test_no_bytes_make_the_reading_of_a_token_raise(body: bytes) -> None:
+    assert isinstance(token_of(body, LIMITS), str)
+
+
+def test_a_token_is_in_no_representation() -> None:
+    assert TOKEN not in repr(job(task_token=TOKEN))

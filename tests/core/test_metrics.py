@@ -31,6 +31,7 @@ from worker.core.events import (
     RetryRefused,
     SpansLost,
     StoreFailed,
+    TaskAnswered,
     WorkerStarted,
 )
 from worker.core.failures import FAILURES, Failure
@@ -127,6 +128,8 @@ SAMPLES: tuple[Event, ...] = (
     FAILED,
     replace(MADE, kind=Kind.MISCONFIGURED),
     RetryRefused(job="j-1", route="default"),
+    TaskAnswered(job="j-1", succeeded=True, waited=True, error=""),
+    TaskAnswered(job="j-1", succeeded=False, waited=False, error="InferenceWorker.expired"),
     SpansLost(count=3, why="queue_full"),
     FaultUnknown(target="sonnet", code="Odd", http=500, fingerprint=""),
     DeliverySkipped(job="j-1", why="finished"),

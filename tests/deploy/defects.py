@@ -13,6 +13,7 @@ from tests.deploy.template import Template, of_type
 GONE: Final = object()
 TASK = "AWS::ECS::TaskDefinition"
 SERVICE = "AWS::ECS::Service"
+TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 WORKER = "Properties.ContainerDefinitions.0"
 TASK_POLICY = "WorkerTaskRoleDefaultPolicy"
 EVERY_MODEL = {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}
@@ -26,7 +27,7 @@ class Defect:
         of: The resource.
         path: Where in it.
         put: What is put there.
-        seen_by: `lint` or `validate`.
+        seen_by: `lint`, `validate` or `bounds`.
         as_: The rule that must tell.
     """
 
@@ -97,8 +98,8 @@ _ROWS: Final[tuple[tuple[str, str, str, Any, str, str], ...]] = (
     (
         "two ways to launch",
         SERVICE,
-        "Properties.CapacityProviderStrategy",
-        [{"CapacityProvider": "FARGATE_SPOT", "Weight": 1}],
+        "Properties.LaunchType",
+        "FARGATE",
         "validate",
         "one_way_to_launch",
     ),
@@ -187,6 +188,9 @@ _ROWS: Final[tuple[tuple[str, str, str, Any, str, str], ...]] = (
         "validate",
         "what_holds",
     ),
+    # What AWS refuses when it is too late, and no validator sees.
+    ("more at least than at most", TARGET, "Properties.MinCapacity", 11, "bounds", "MinCapacity"),
+    ("none at most", TARGET, "Properties.MaxCapacity", 0, "bounds", "MinCapacity"),
 )
 
 SEEDED: Final = tuple(Defect(*row) for row in _ROWS)

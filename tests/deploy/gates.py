@@ -2,10 +2,12 @@
 
 `lint` is cfn-lint, `validate` is AWS's own validator with our rules of deploy/rules. Only what
 is informational is passed over. `nag` is cdk-nag, which looks at the app and not at a template.
+`bounds` is ours: numbers that must go together, whatever a parameter is given.
 """
 
 import atexit
 import json
+import math
 import subprocess
 import sys
 from functools import cache
@@ -13,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.conftest import need_tools
-from tests.deploy.template import DEPLOY, Template
+from tests.deploy.template import DEPLOY, Template, of_type
 
 RULES = DEPLOY / "rules" / "house.guard"
 NAG = """
+import json
 import sys
 sys.path.insert(0, sys.argv[1])
 import app
@@ -27,13 +30,13 @@ from inference_worker_cdk import InferenceWorkerStack, Network
 checked = App(analytics_reporting=False, tree_metadata=False, outdir=sys.argv[2])
 Validations.of(checked).add_plugins(AwsSolutionsChecks())
 for preset in Network:
-    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset)
+    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset, **json.loads(sys.argv[3]))
 checked.synth()
 """
 
 NAG_MACHINE = NAG.replace("InferenceWorkerStack, Network", "InferenceStateMachineStack").replace(
     """for preset in Network:
-    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset)
+    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset, **json.loads(sys.argv[3]))
 """,
     'InferenceStateMachineStack(checked, "inference-breaker")\n',
 )
@@ -69,15 +72,38 @@ def validate(template: Template) -> list[str]:
     ]
 
 
-def nag(out: Path) -> set[tuple[str, str]]:
-    """What cdk-nag finds in both presets: a rule, and the construct that breaks it."""
-    return _nag(NAG, out)
+def bounds(template: Template) -> list[str]:
+    """Scalable targets that some choice of parameters gives more tasks at least than at most."""
+
+    def choices(value: Any) -> list[float]:
+        """The least and the most that it may be."""
+        if not isinstance(value, dict):
+            return [float(value)]
+        one = template["Parameters"][value["Ref"]]
+        if "AllowedValues" in one:
+            return [float(each) for each in one["AllowedValues"]]
+        return [one.get("MinValue", -math.inf), one.get("MaxValue", math.inf)]
+
+    found = []
+    for name, one in of_type(template, "AWS::ApplicationAutoScaling::ScalableTarget").items():
+        least, most = (choices(one["Properties"][f"{end}Capacity"]) for end in ("Min", "Max"))
+        if max(least) > min(most):
+            found.append(f"MinCapacity of {name} can be {max(least):g}, its most {min(most):g}")
+    return found
 
 
-def _nag(program: str, out: Path) -> set[tuple[str, str]]:
+def nag(out: Path, **options: bool) -> set[tuple[str, str]]:
+    """What cdk-nag finds in both presets: a rule, and the construct that breaks it.
+
+    `options` are the stack's; `out` has the templates afterwards.
+    """
+    return _nag(NAG, out, **options)
+
+
+def _nag(program: str, out: Path, **options: bool) -> set[tuple[str, str]]:
     need_tools()
     ran = subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-c", program, str(DEPLOY), str(out)],
+        [sys.executable, "-c", program, str(DEPLOY), str(out), json.dumps(options)],
         capture_output=True,
         text=True,
         check=False,  # it fails, for it knows nothing of our exceptions

@@ -4,6 +4,7 @@ The stack's CloudFormation makes queues, tables and the bucket for real, so jobs
 them; of roles, tasks and networks it keeps the description. It authorises everybody, starts no
 task and routes nothing: that a right is enough, an image starts or a packet arrives is not
 shown here. What it does not know at all is in `UNKNOWN`, and a test tells when it has learnt.
+Of alarms it makes those on one metric; it evaluates none.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from tests.cli.doctor.awscli import parsed
 from tests.cli.doctor.room import LIMITS
-from tests.deploy.template import FILES, Template, container, of_type, plain, read
+from tests.deploy.template import DASHBOARD, FILES, Template, container, of_type, plain, read
 from worker.cli.doctor.exam import Report, examine
 from worker.cli.doctor.finding import Level
 from worker.client import Client
@@ -40,7 +41,14 @@ GIVEN = {
     "ModelArns": "arn:aws:bedrock:eu-west-1::foundation-model/some.model-v1:0",
     "ProfileArns": f"arn:aws:bedrock:eu-west-1:123456789012:inference-profile/{MODEL}",
 }
-UNKNOWN = ("AWS::EC2::EIP", "AWS::EC2::NatGateway")
+UNKNOWN = (
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::EC2::EIP",
+    "AWS::EC2::NatGateway",
+    "AWS::ECS::ClusterCapacityProviderAssociations",
+)
 """And with the gateway the routes that lead there."""
 
 
@@ -62,29 +70,30 @@ class Account:
     variables: Mapping[str, str]
     cloudformation: Any
 
-    async def create(self, template: Template) -> dict[str, str]:
+    async def create(
+        self, template: Template, given: Mapping[str, str] = GIVEN, *, name: str = NAME
+    ) -> dict[str, str]:
         """Create it; the physical ids by logical id."""
-        given = [{"ParameterKey": k, "ParameterValue": v} for k, v in GIVEN.items()]
         await self.cloudformation.create_stack(
-            StackName=NAME,
-            TemplateBody=json.dumps(template),
-            Parameters=given,
+            StackName=name,
+            TemplateBody=json.dumps(template, separators=(",", ":")),  # 51,200 bytes at most
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
         state = "CREATE_IN_PROGRESS"
         while state.endswith("IN_PROGRESS"):
-            (told,) = (await self.cloudformation.describe_stacks(StackName=NAME))["Stacks"]
+            (told,) = (await self.cloudformation.describe_stacks(StackName=name))["Stacks"]
             state = told["StackStatus"]
             await asyncio.sleep(0.02)
-        rows = await self.cloudformation.describe_stack_resources(StackName=NAME)
+        rows = await self.cloudformation.describe_stack_resources(StackName=name)
         found = {
             row["LogicalResourceId"]: row["PhysicalResourceId"] for row in rows["StackResources"]
         }
-        assert state == "CREATE_COMPLETE", await self._why()
+        assert state == "CREATE_COMPLETE", await self._why(name)
         return found
 
-    async def _why(self) -> list[str]:
-        told = await self.cloudformation.describe_stack_events(StackName=NAME)
+    async def _why(self, name: str) -> list[str]:
+        told = await self.cloudformation.describe_stack_events(StackName=name)
         return [str(one) for one in told["StackEvents"] if "FAILED" in one["ResourceStatus"]]
 
     async def mend(self, commands: list[str]) -> None:
@@ -96,7 +105,9 @@ class Account:
 
     def environment(self, template: Template, made: Mapping[str, str]) -> dict[str, str]:
         """What the task would see: the container's variables, and the way to the stack."""
-        known = {**GIVEN, **made, "AWS::StackName": NAME, "AWS::Region": "us-east-1"}
+        usual = {n: str(one.get("Default")) for n, one in template["Parameters"].items()}
+        here = {"AWS::StackName": NAME, "AWS::Region": "us-east-1"}
+        known = {**usual, **GIVEN, **made, **here}
         rows = container(template)["Environment"]
         return {**self.variables, **{one["Name"]: plain(one["Value"], known) for one in rows}}
 
@@ -133,10 +144,14 @@ def known(template: Template) -> Template:
         for name, one in of_type(made, "AWS::EC2::Route").items()
         if "NatGatewayId" in one["Properties"]
     }
+    gone |= {
+        name
+        for name, one in of_type(made, "AWS::CloudWatch::Alarm").items()
+        if "Metrics" in one["Properties"]
+    }
     made["Resources"] = {n: one for n, one in made["Resources"].items() if n not in gone}
-    # It takes the parameter's text for the number of tasks, and cannot count with it.
     (service,) = of_type(made, "AWS::ECS::Service").values()
-    service["Properties"]["DesiredCount"] = 0
+    service["DependsOn"] = [name for name in service["DependsOn"] if name not in gone]
     return made
 
 
@@ -207,6 +222,63 @@ def test_what_the_embedded_stack_does_not_know_is_still_unknown() -> None:
             await here.create(read("template.json"))
 
         assert f"[{', '.join(UNKNOWN)}]" in str(told.value)
+
+    in_account(story)
+
+
+def test_alarms_on_expressions_are_still_beyond_the_embedded_stack() -> None:
+    async def story(here: Account) -> None:
+        template = known(read("template.json"))
+        template["Resources"] |= {
+            name: one
+            for name, one in of_type(read("template.json"), "AWS::CloudWatch::Alarm").items()
+            if name == "AlarmThrottleRising"
+        }
+
+        with pytest.raises(AssertionError, match="metric math"):
+            await here.create(template)
+
+    in_account(story)
+
+
+def test_alarms_on_one_metric_are_created_as_they_are_written() -> None:
+    async def story(here: Account) -> None:
+        template = known(read("template.json"))
+        rows = of_type(template, "AWS::CloudWatch::Alarm").values()
+        made = await here.create(template)
+
+        async with get_session().create_client(
+            "cloudwatch", endpoint_url=here.stack.url
+        ) as cloudwatch:
+            told = (await cloudwatch.describe_alarms())["MetricAlarms"]
+
+        names = {"AWS::StackName": NAME, "JobsQueue.QueueName": f"{NAME}-jobs"}
+        wanted = {plain(one["Properties"]["AlarmName"], names) for one in rows}
+        assert {one["AlarmName"] for one in told} == wanted
+        assert f"{NAME}-CircuitOpen" in wanted
+        (oldest,) = [one for one in told if one["AlarmName"] == f"{NAME}-OldestJob"]
+        assert oldest["Dimensions"] == [{"Name": "QueueName", "Value": f"{NAME}-jobs"}]
+        assert oldest["Threshold"] == 300
+        (chat,) = oldest["AlarmActions"]
+        assert chat == made["ChatTopic"]
+
+    in_account(story)
+
+
+def test_the_dashboard_is_created_beside_the_stack_that_it_shows() -> None:
+    async def story(here: Account) -> None:
+        made = await here.create(known(read("template.json")))
+
+        await here.create(read(DASHBOARD), {"Worker": NAME}, name=f"{NAME}-dashboard")
+        async with get_session().create_client(
+            "cloudwatch", endpoint_url=here.stack.url
+        ) as cloudwatch:
+            body = json.loads((await cloudwatch.get_dashboard(DashboardName=NAME))["DashboardBody"])
+
+        (logs,) = [made[name] for name in made if name.startswith("WorkerLogs")]
+        queries = [one["properties"]["query"] for one in body["widgets"] if one["type"] == "log"]
+        assert queries
+        assert all(query.startswith(f"SOURCE '{logs}' | ") for query in queries)
 
     in_account(story)
 

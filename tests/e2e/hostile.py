@@ -321,6 +321,7 @@ def _refused_later() -> Iterator[Hostile]:
     yield Hostile(job(route="DEFAULT"), "unknown_route", "route")
     yield Hostile(job(reply_to="nobody"), "unknown_reply_to", "reply_to")
     yield Hostile(job(reply_to="nobody", route="no-such-route"), "unknown_route", "route")
+    yield Hostile(job(task_token="nobody-waits"), "task_tokens_off", "task_token")
     yield Hostile(job(min_quality=1.0), "below_quality")
     yield Hostile(job(deadline_at=1), "expired")
     yield Hostile(job(deadline_at="1970-01-01T00:00:00Z"), "expired")

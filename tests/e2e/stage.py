@@ -190,7 +190,7 @@ class Stage:
         self.dead_url = self.jobs_url.removesuffix("-jobs") + "-dead"
         self.bucket = self.variables["WORKER_PAYLOADS__BUCKET"]
         self._host = urlsplit(self.jobs_url).netloc
-        self.sqs, self.dynamodb, self.s3 = map(self._client, ("sqs", "dynamodb", "s3"))
+        self.sqs, self.dynamodb, self.s3 = map(self.client, ("sqs", "dynamodb", "s3"))
         return self
 
     def __exit__(
@@ -393,7 +393,8 @@ class Stage:
         told: dict[str, Any] = json.loads(content)
         return told
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """A plain client of the SDK, closed with the stage."""
         session = botocore.session.Session()
         session.set_credentials(
             self.variables["AWS_ACCESS_KEY_ID"], self.variables["AWS_SECRET_ACCESS_KEY"]

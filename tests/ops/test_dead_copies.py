@@ -316,6 +316,26 @@ def test_an_answer_that_nobody_was_told_goes_back_to_a_worker_who_tells_it(when:
     run(main())
 
 
+def test_a_message_whose_task_may_still_wait_goes_back_to_a_worker_who_answers_it() -> None:
+    """The record says told: of its letters, and not of the token of this very message."""
+
+    async def main() -> None:
+        room = DeadRoom()
+        body = body_of("x", task_token="token-1")
+        room.dead.put(body)
+        held = await claimed(room, room.dead.peek()[0], "x")
+        await ended(room, held, State.ANSWERED, told=True)
+        dry = await adopt(room.desk, dry=True, **WHO)
+
+        told = await adopt(room.desk, **WHO)
+
+        assert [message.body for message in room.sent()] == [body]
+        assert (dry.untold, told.untold, told.finished) == (1, 1, 0)
+        assert room.dead.peek() == []
+
+    run(main())
+
+
 def test_an_import_leaves_a_life_under_way_alone_even_by_another_message() -> None:
     async def main() -> None:
         room = DeadRoom()

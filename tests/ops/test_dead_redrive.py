@@ -221,6 +221,7 @@ def test_what_would_surely_die_again_is_kept_and_told_why() -> None:
             "typo": {"id": "typo", "promt": "Why?"},
             "lost": {"id": "lost", "prompt": "Why?", "route": "nowhere"},
             "mute": {"id": "mute", "prompt": "Why?", "reply_to": "nobody"},
+            "told": {"id": "told", "prompt": "Why?", "task_token": "token-1"},
             "late": {"id": "late", "prompt": "Why?", "deadline_at": 1.0},
             "good": {"id": "good", "prompt": "Why?"},
         }
@@ -237,6 +238,7 @@ def test_what_would_surely_die_again_is_kept_and_told_why() -> None:
             "would die again: unknown_field": 1,
             "would die again: unknown_route": 1,
             "would die again: unknown_reply_to": 1,
+            "would die again: task_tokens_off": 1,
             "would die again: expired": 1,
             "would die again: id_conflict": 1,
         }

@@ -1,6 +1,7 @@
 """One random history of a few workers, told by its seed.
 
-    python -m tests.runtime.histories SEED        replays one, and tells what happened
+    python -m tests.runtime.histories SEED          replays one, and tells what happened
+    python -m tests.runtime.histories SEED asked    the same, where state machines ask
 
 Workers crash, leave, stall and come back as zombies; answers are lost, calls are
 slow, messages come twice. Then the trouble ends, and what was promised must hold.
@@ -14,7 +15,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+import orjson
+
 from tests.runtime.promises import Witness, check, watched
+from worker.core.callback import Failed
 from worker.core.degrade import Context
 from worker.core.events import FlightFailed
 from worker.core.fault import Fault, Kind
@@ -61,9 +65,13 @@ class Apology:
 
 @dataclass
 class History:
-    """One world, its seed, and what befell it."""
+    """One world, its seed, and what befell it.
+
+    `asked` lets a task of a state machine wait for each message.
+    """
 
     seed: int
+    asked: bool = False
     world: World = field(
         default_factory=lambda: World(
             routes={"default": ROUTE, "upgraded": UPGRADED}, breakers=MemoryBreakers()
@@ -75,6 +83,7 @@ class History:
     story: list[str] = field(default_factory=list)
     workers: list[LivingWorker] = field(default_factory=list)
     over: bool = False
+    tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)  # noqa: S311 - a seed is to be replayed
@@ -160,6 +169,12 @@ class History:
         self._note_repeats(worker, crashes=True)
         worker.wire.latency_s = 0.01
 
+    def send(self, **job: str) -> None:
+        token = f"token-{len(self.tokens)}"
+        task = {"task_token": self.world.tasks.wait(token)} if self.asked else {}
+        self.tokens |= dict.fromkeys(task.values(), job["id"])
+        self.world.submit(**job, prompt="Hello.", **task)
+
     async def submit(self) -> set[str]:
         jobs = set()
         for n in range(self.dice.randint(1, 12)):
@@ -167,16 +182,16 @@ class History:
             name = f"{kind}-{n}"
             match kind:
                 case "twice":
-                    self.world.submit(id=name, prompt="Hello.")
-                    self.world.submit(id=name, prompt="Hello.")
+                    self.send(id=name)
+                    self.send(id=name)
                 case "reply":
-                    self.world.submit(id=name, prompt="Hello.", reply_to="answers")
+                    self.send(id=name, reply_to="answers")
                 case "better":
-                    self.world.submit(id=name, prompt="Hello.", route="upgraded")
+                    self.send(id=name, route="upgraded")
                 case "broken":
                     name = self.world.jobs.put(b"{")
                 case _:
-                    self.world.submit(id=name, prompt="Hello.")
+                    self.send(id=name)
             jobs.add(name)
             await asyncio.sleep(self.dice.choice([0.0, 0.1, 3.0, 15.0]))
         return jobs
@@ -251,6 +266,20 @@ class History:
         for job in jobs:
             self.repeats[job] += 3 * job.startswith("later") * (1 + self.repeats[job])
         check(self.world, witness, jobs, self.repeats)
+        self.judge_tasks()
+
+    def judge_tasks(self) -> None:
+        """Every task was told how its job ended, and by nothing but the record."""
+        tasks = self.world.tasks
+        assert not tasks.waiting, f"nobody told {tasks.waiting}"
+        assert tasks.answers.keys() == self.tokens.keys()
+        for token, job in self.tokens.items():
+            told, record = tasks.answers[token], self.world.ledger.records[job]
+            said = told.error if isinstance(told, Failed) else orjson.loads(told.output)["job_id"]
+            dead = record.state is State.DEAD
+            assert said == (f"InferenceWorker.{record.reason}" if dead else job)
+        if tasks.late:
+            self.tell("told a task twice")
 
 
 def _named(delivery: Delivery) -> str:
@@ -259,13 +288,13 @@ def _named(delivery: Delivery) -> str:
     return named[1].decode() if named else delivery.message_id
 
 
-def replay(seed: int) -> History:
+def replay(seed: int, *, asked: bool = False) -> History:
     """Play one history; an `AssertionError` names the promise that was broken."""
-    history = History(seed)
+    history = History(seed, asked)
     in_virtual_time(history.play(), limit_s=20_000, tick_s=TICK_S)
     return history
 
 
 if __name__ == "__main__":
-    for told in replay(int(sys.argv[1])).story:
+    for told in replay(int(sys.argv[1]), asked="asked" in sys.argv).story:
         print(told)  # noqa: T201 - it is what the command is for

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tests.runtime.promises import check, watched
+from worker.core.callback import Failed, Succeeded
 from worker.core.degrade import Context
 from worker.core.fault import Fault, Kind
 from worker.core.job import Job
@@ -26,8 +27,8 @@ DOWN = Fault(kind=Kind.UNAVAILABLE, code="ServiceUnavailableException", http=503
 THROTTLED = Fault(kind=Kind.THROTTLED, code="ThrottlingException", http=429)
 
 
-def small(world: World) -> str:
-    world.submit(id="job-1", prompt="Hello.")
+def small(world: World, **job: str) -> str:
+    world.submit(id="job-1", prompt="Hello.", **job)
     return "job-1"
 
 
@@ -55,10 +56,10 @@ def rejected(world: World) -> str:
     return with_reply(world)
 
 
-def parked_first(world: World) -> str:
+def parked_first(world: World, **job: str) -> str:
     throttles = [Reply(THROTTLED, 0.1)] * 3
     world.model.mood = in_turn(*throttles, Reply(answer(), 1.0))
-    return small(world)
+    return small(world, **job)
 
 
 def upgraded_later(world: World) -> str:
@@ -69,6 +70,29 @@ def upgraded_later(world: World) -> str:
     )
     world.model.mood = lambda call: Reply(answer() if upgraded(call.job) else DOWN, 0.5)
     return with_reply(world)
+
+
+def asked_by_a_task(world: World) -> str:
+    world.tasks.wait("token-1")
+    world.submit(id="job-1", prompt="Hello.", task_token="token-1")
+    return "job-1"
+
+
+def asked_by_two_tasks_and_parked(world: World) -> str:
+    """The second asks again, as a task does whose first try has timed out."""
+    job = parked_first(world, task_token=world.tasks.wait("token-1"))
+    world.submit(id=job, prompt="Hello.", task_token=world.tasks.wait("token-2"))
+    return job
+
+
+def asked_and_rejected(world: World) -> str:
+    world.model.mood = always(REJECTED)
+    return asked_by_a_task(world)
+
+
+def asked_by_a_typo(world: World) -> str:
+    world.tasks.wait("token-1")
+    return world.jobs.put(b'{"promt": "Hello.", "task_token": "token-1"}')
 
 
 def malformed(world: World) -> str:
@@ -83,6 +107,10 @@ KINDS: list[Callable[[World], str]] = [
     rejected,
     parked_first,
     upgraded_later,
+    asked_by_a_task,
+    asked_by_two_tasks_and_parked,
+    asked_and_rejected,
+    asked_by_a_typo,
     malformed,
 ]
 
@@ -158,16 +186,30 @@ def crash_at(kind: Callable[[World], str], number: int, mishap: Mishap) -> str:
                 job: "degraded",
                 better: "ok",
             }
-        elif kind is not parked_first:
+        elif kind not in (parked_first, asked_by_two_tasks_and_parked):
             check(world, witness, {job}, repeats)
         else:
             # Its three throttled calls are calls as well, and none of them an attempt.
             assert world.ledger.records[job].state.value == "answered"
             assert set(witness.finals.values()) == {1}
             assert world.model.started[job] <= 4 + 3 * repeats[job]
+        answered(world, job)
         return operation
 
     return in_virtual_time(main())
+
+
+def answered(world: World, job: str) -> None:
+    """Every task was told, and by what the record says."""
+    assert world.tasks.waiting == set()
+    record = world.ledger.records[job]
+    for told in world.tasks.answers.values():
+        match told:
+            case Succeeded(output=output):
+                assert record.result is not None
+                assert orjson.loads(output) == orjson.loads(record.result)
+            case Failed(error=error):
+                assert error == f"InferenceWorker.{record.reason}"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

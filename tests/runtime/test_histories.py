@@ -6,6 +6,7 @@ from tests.runtime.histories import replay
 
 HISTORIES = 2000
 SHARE = 250
+ASKED = 250
 
 
 @pytest.mark.parametrize("first", range(0, HISTORIES, SHARE))
@@ -16,6 +17,19 @@ def test_no_history_loses_a_job_or_ends_it_twice(first: int) -> None:
         except BaseException as broken:
             broken.add_note(f"replay it with: python -m tests.runtime.histories {seed}")
             raise
+
+
+@pytest.mark.parametrize("first", range(0, ASKED, SHARE))
+def test_no_history_leaves_a_task_without_the_answer_of_its_job(first: int) -> None:
+    told_twice = 0
+    for seed in range(first, first + SHARE):
+        try:
+            told_twice += replay(seed, asked=True).befell["told a task twice"]
+        except BaseException as broken:
+            broken.add_note(f"replay it with: python -m tests.runtime.histories {seed} asked")
+            raise
+
+    assert told_twice, "crashes and lost answers hit the telling, too"
 
 
 def test_the_histories_hold_what_they_are_meant_to() -> None:

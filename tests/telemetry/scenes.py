@@ -100,6 +100,8 @@ def calls_of_every_kind() -> tuple[Speaking, ...]:
         for n in range(3):
             world.submit(id=f"unavailable:{n + 1}", prompt="Hello.", route="thrifty")
         world.submit(id="plain:0", prompt="Hello.")
+        world.submit(id="asked:0", prompt="Hello.", task_token=world.tasks.wait("a-task"))
+        world.submit(id="asked:1", prompt="Hello.", task_token="over")
         world.submit(id="late", prompt="Hello.", deadline_s=1)
         world.jobs.put(b"{")
         await until_quiet(world)

@@ -34,6 +34,9 @@ CACHE_POOL: Final = 16
 CACHE_CONNECT_S: Final = 0.5
 CACHE_READ_S: Final = 1.0
 S3_POOL: Final = 10
+TASKS_POOL: Final = 16
+TASKS_CONNECT_S: Final = 1.0
+TASKS_READ_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,12 @@ class Pools:
     breakers: int = BREAKERS_POOL
     cache: int = CACHE_POOL
     s3: int = S3_POOL
+    tasks: int = TASKS_POOL
 
-    def connections(self, *, regions: int) -> int:
-        """All that may be open at once."""
+    def connections(self, *, regions: int, tasks: bool = False) -> int:
+        """All that may be open at once; `tasks` says whether task tokens are answered."""
         stores = self.sqs_poll + self.sqs_control + self.dynamodb + self.breakers + self.cache
-        return stores + self.s3 + regions * self.bedrock
+        return stores + self.s3 + tasks * self.tasks + regions * self.bedrock
 
 
 def pools(*, pollers: int, slots: int) -> Pools:
@@ -66,7 +70,10 @@ def pools(*, pollers: int, slots: int) -> Pools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """Open clients. `bedrock` has one for each Region, "" for the SDK's own Region."""
+    """Open clients. `bedrock` has one for each Region, "" for the SDK's own Region.
+
+    `tasks`, of Step Functions, is None where nobody asked for it.
+    """
 
     sqs_poll: Any
     sqs_control: Any
@@ -75,6 +82,7 @@ class Clients:
     cache: Any
     s3: Any
     bedrock: Mapping[str, Any]
+    tasks: Any = None
 
 
 @asynccontextmanager
@@ -86,6 +94,7 @@ async def open_clients(
     regions: Collection[str] = (),
     bedrock_pool: int | None = None,
     bedrock_read_s: float = 130.0,
+    tasks: bool = False,
 ) -> AsyncIterator[Clients]:
     """Open every client that a worker needs.
 
@@ -96,6 +105,7 @@ async def open_clients(
         regions: Where models are called; "" for the SDK's own Region.
         bedrock_pool: Connections per Region, by default one per slot and two to spare.
         bedrock_read_s: The backstop behind the attempts' own timers, in seconds.
+        tasks: Whether Step Functions is called too.
     """
     create = creator(get_session() if session is None else session)
     sizes = pools(pollers=pollers, slots=slots)
@@ -130,6 +140,12 @@ async def open_clients(
             ),
             s3=await opened("s3", _config(sizes.s3, read_s=20, tries=3)),
             bedrock=bedrock,
+            tasks=await opened(
+                "stepfunctions",
+                _config(sizes.tasks, connect_s=TASKS_CONNECT_S, read_s=TASKS_READ_S, tries=1),
+            )
+            if tasks
+            else None,
         )
 
 

@@ -75,6 +75,7 @@ def dead_desk_of(ours: Loaded, *, sqs: Any, dynamodb: Any, s3: Any) -> DeadDesk:
         limits=settings.limits(),
         routes=settings.all_routes(),
         replies=frozenset(settings.replies),
+        task_tokens=settings.task_tokens,
         payloads=S3Payloads(s3, bucket) if bucket else None,
         at=time.time,
     )

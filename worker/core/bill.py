@@ -84,6 +84,8 @@ def series(names: Names, profile: Profile) -> dict[str, int]:
 def _series_of(row: Metric, names: Names, profile: Profile) -> int:
     if not all(_values(row, by, names) for by in row.by):
         return 0  # nothing is configured that it could tell of
+    if row.name in OF_TASKS and TASKS not in names.stores:
+        return 0  # likewise: no state machine is answered
     kept = row.within(profile)
     return 0 if kept is None else kept.total + sum(_values(row, by, names) for by in kept.by)
 
@@ -123,6 +125,8 @@ def _values(row: Metric, by: By, names: Names) -> int:
 
 
 REFUSED: Final = "CallsRefused"
+TASKS: Final = "tasks"
+OF_TASKS: Final = frozenset({"TasksAnswered", "TasksGone"})
 
 
 def log_bytes(profile: Profile, level: str, jobs: int) -> int:

@@ -141,6 +141,7 @@ _REMEDIES: Final = MappingProxyType(
         (
             "unknown_route",
             "unknown_reply_to",
+            "task_tokens_off",
             "below_quality",
             "outside_geo",
             "answer_too_large",

@@ -19,6 +19,7 @@ from worker.core.job_id import ID
 from worker.core.strict_json import Malformed, loads
 
 VERSION: Final = 1
+CALLBACK: Final = "task_token"
 DEADLINE_MAX_S: Final = 14 * 86_400.0  # no queue keeps a message longer
 
 
@@ -42,6 +43,7 @@ _ON_OPEN: Final = re.compile(r"park|degrade|fail|degrade_after:([0-9]{1,7}(?:\.[
 _PLACE: Final = re.compile(r"[a-z0-9-]{2,32}")
 _PLACES_MAX: Final = 32
 _PRIORITIES: Final = ("urgent", "normal", "bulk")
+_TOKEN: Final = re.compile(r"[!-~]{1,2048}")  # the API's own limit of a task token
 
 
 def _text(pattern: re.Pattern[str], says: str) -> Callable[[str, Any, Limits], str]:
@@ -191,6 +193,7 @@ _ENVELOPE: Final[Mapping[str, _Check]] = MappingProxyType(
         "priority": _text(re.compile("|".join(_PRIORITIES)), f"must be one of {_PRIORITIES}"),
         "metadata": _metadata,
         "reply_to": _text(_NAME, "must be the name of a configured reply queue"),
+        CALLBACK: _text(_TOKEN, "must be 1 to 2048 printable characters without a blank"),
     }
 )
 
@@ -232,8 +235,24 @@ def parse(body: bytes, limits: Limits) -> Job | Malformed:
         priority=values.get("priority", "normal"),
         metadata=values.get("metadata", {}),
         reply_to=values.get("reply_to"),
+        task_token=values.get(CALLBACK, ""),
         digest=_digest(tree),
     )
+
+
+def token_of(body: bytes, limits: Limits) -> str:
+    """The task token of a body that is no job, so that its task fails at once; "" for none.
+
+    Taken only where it cannot be mistaken: JSON of a size that is read, and the field once.
+    """
+    if len(body) > limits.body_bytes or body.count(b'"%b"' % CALLBACK.encode()) != 1:
+        return ""
+    try:
+        tree = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    token = tree.get(CALLBACK) if isinstance(tree, dict) else None
+    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else ""
 
 
 def parse_payload(payload: bytes, ref: PayloadRef, limits: Limits) -> Request | Malformed:

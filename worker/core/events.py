@@ -92,6 +92,21 @@ class JobUnparked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAnswered:
+    """The task of a state machine was told how its job ended. No event holds its token.
+
+    Where nobody `waited` it had been told before, or had timed out, or its execution was over.
+    """
+
+    name: ClassVar = "task.answered"
+
+    job: str
+    succeeded: bool
+    waited: bool
+    error: str  # `InferenceWorker.` and the reason; "" for a success
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
     """One call to one target ended. `kind` is None for an answer."""
 
@@ -393,6 +408,7 @@ Event = (
     JobSettled
     | JobRedriven
     | JobUnparked
+    | TaskAnswered
     | AttemptMade
     | RetryRefused
     | FaultUnknown

@@ -35,6 +35,7 @@ _CLASSES: Final = {
         "payload_missing",
         "unknown_route",
         "unknown_reply_to",
+        "task_tokens_off",
         "id_conflict",
     ),
     Failure.REJECTED: (Kind.REJECTED, Kind.TOO_LONG, "answer_too_large"),

@@ -60,6 +60,7 @@ class Job:
         degrade_after_s: For `degrade_after:<s>`, seconds; None otherwise.
         allow_geo: Where it may be processed (`geo.py`), None for anywhere.
         upgrade_later: Whether a degraded answer is to be replaced later, None for the route's word.
+        task_token: Of the task in a state machine that waits for it, "" for none. Never log it.
         digest: What the job asks for, hashed (16 hex digits).
     """
 
@@ -77,6 +78,7 @@ class Job:
     priority: str = "normal"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     reply_to: str | None = None
+    task_token: str = field(default="", repr=False)
     digest: str = ""
 
     def deadline(self, sent_at: float) -> float | None:

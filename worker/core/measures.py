@@ -36,6 +36,7 @@ from worker.core.events import (
     RetryRefused,
     SpansLost,
     StoreFailed,
+    TaskAnswered,
     WorkerStarted,
 )
 from worker.core.failures import FAILURES, Failure
@@ -58,7 +59,7 @@ DUPLICATES: Final = frozenset({"finished", "running_here", "running_elsewhere"})
 UNSERVED: Final = frozenset({CIRCUIT_OPEN, str(Kind.THROTTLED), str(Kind.EXHAUSTED)})
 QUEUE: Final = "queue"
 # Any other name is a queue's.
-STORES: Final = frozenset({"breakers", "cache", "ledger", "payloads", "protection"})
+STORES: Final = frozenset({"breakers", "cache", "ledger", "payloads", "protection", "tasks"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,8 @@ def measure(event: Event, names: Names) -> tuple[Measurement, ...]:  # noqa: C90
             )
         case JobRedriven():
             return (Measurement("JobsRedriven", 1),)
+        case TaskAnswered(waited=waited):
+            return (Measurement("TasksAnswered" if waited else "TasksGone", 1),)
         case AttemptMade():
             return _made(event, names)
         case RetryRefused():

@@ -70,7 +70,7 @@ ROWS: Final = (
         "made, for circuits or quotas gave no leave",
         meaning="Runs that wanted a call and got none: the rate of errors is (ModelErrors + "
         "JobsUnserved) / (ModelCalls + JobsUnserved). What waits in its queue meanwhile is not "
-        "received, and not in here: BreakerOpen tells of it.",
+        "received, and not in here: UpstreamHold tells of it.",
         core=True,
     ),
     Metric(
@@ -118,6 +118,17 @@ ROWS: Final = (
         by=(By.ROUTE,),
         when="`job.settled` with dead, of an upgrade",
         meaning="Degraded answers that were to be replaced, and stay.",
+    ),
+    Metric(
+        name="TasksAnswered",
+        when="`task.answered` of a task that `waited`",
+        meaning="Tasks of state machines that were told how their job ended.",
+    ),
+    Metric(
+        name="TasksGone",
+        when="`task.answered` of a task for which nobody `waited`",
+        meaning="Tasks that had been told before, or were over: machines give up before jobs do "
+        "where these are many.",
     ),
     Metric(
         name="JobsReleased",

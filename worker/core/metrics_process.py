@@ -51,8 +51,8 @@ ROWS: Final = (
         name="StoreErrors",
         by=(By.STORE,),
         when="`store.failed`",
-        meaning="Calls to queues, ledger, payload store, cache, breakers' table or ECS agent that "
-        "failed in the end.",
+        meaning="Calls to queues, ledger, payload store, cache, breakers' table, Step Functions or "
+        "ECS agent that failed in the end.",
         core=True,
     ),
     Metric(

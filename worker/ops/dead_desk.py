@@ -47,7 +47,7 @@ class DeadDesk:
 
     Attributes:
         circuit: The desk of the fleet's breakers; None where every process decides alone.
-        limits, routes, replies: What these settings take.
+        limits, routes, replies, task_tokens: What these settings take.
         payloads: For originals of edited bodies that are too large for a row; None for none.
         at: The wall clock, seconds since 1970.
     """
@@ -59,6 +59,7 @@ class DeadDesk:
     limits: Limits
     routes: Mapping[str, Route]
     replies: frozenset[str] = frozenset()
+    task_tokens: bool = False
     payloads: Payloads | None = None
     at: Callable[[], float]
 

@@ -49,8 +49,8 @@ class Imported:
         relisted: Dead records that were on no list, and are now.
         adopted: Messages that got a record, by the reason of it.
         finished: Messages of jobs that have their answer; they were deleted.
-        untold: Messages of jobs whose answer nobody was told; they were sent to a worker,
-            who tells it.
+        untold: Messages of jobs whose answer nobody was told, or whose task token may not be
+            answered yet; they were sent to a worker, who sees to it.
         outdated: Copies of earlier lives; they were deleted.
         alive: Messages that a life of their job may need; they were left.
         unreadable: Messages of jobs whose record only a later version can read; likewise.
@@ -163,9 +163,15 @@ def _guess(desk: DeadDesk, copy: Found, record: Record | None) -> str | Dead:
     if record is not None and record.state is State.DEAD:
         return _CONFLICT
     if record is not None and record.state.final:
-        return "finished" if record.told else "untold"
+        return "finished" if record.told and not _has_token(desk, copy) else "untold"
     job = parse(copy.delivery.body, desk.limits)
     return FOREIGN if isinstance(job, Job) else Dead(reason=job.reason, detail=str(job))
+
+
+def _has_token(desk: DeadDesk, copy: Found) -> bool:
+    """Whether a task may still wait: the record does not know, for a job may have many tokens."""
+    job = parse(copy.delivery.body, desk.limits)
+    return isinstance(job, Job) and job.task_token != ""
 
 
 async def _adopted(desk: DeadDesk, sweep: Sweep, copy: Found, record: Record | None) -> str | Dead:
@@ -189,10 +195,11 @@ async def _adopted(desk: DeadDesk, sweep: Sweep, copy: Found, record: Record | N
         case Finished(record=there) if there.state is State.DEAD:
             return "alive"  # it died since we looked, and another look knows its letter
         case Finished(record=there):
-            if not there.told:
+            told = there.told and not _has_token(desk, copy)
+            if not told:
                 await _ring(desk, copy, there)
             await sweep.delete([copy])
-            return "finished" if there.told else "untold"
+            return "finished" if told else "untold"
         case RunningElsewhere():
             return "alive"
         case never:

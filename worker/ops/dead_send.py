@@ -66,6 +66,8 @@ def would_die(desk: DeadDesk, record: Record, body: bytes) -> str | None:
         reason = "unknown_route"
     elif job.reply_to is not None and job.reply_to not in desk.replies:
         reason = "unknown_reply_to"
+    elif job.task_token and not desk.task_tokens:
+        reason = "task_tokens_off"
     elif job.deadline_at is not None and job.deadline_at <= desk.at():
         reason = "expired"
     return reason and f"would die again: {reason}"

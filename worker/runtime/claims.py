@@ -9,7 +9,7 @@ import uuid
 from collections import OrderedDict
 from typing import Final, assert_never
 
-from worker.core.envelope import parse
+from worker.core.envelope import parse, token_of
 from worker.core.events import DeliverySkipped, JobRedriven, JobUnparked
 from worker.core.job import Job
 from worker.core.ledger import Claim, Conflict, Finished, Record, RunningElsewhere
@@ -44,7 +44,7 @@ class Claims:
     async def claim(self, flight: Flight) -> Trip | None:
         """Make the flight's job ours; None if there is nothing to run, and all is seen to."""
         delivery = flight.delivery
-        job_id, job = _named(flight, parse(delivery.body, self._house.rules.limits))
+        job_id, job = self._read(flight)
         digest = job.digest if isinstance(job, Job) else ""
         if (other := self._flights.holder(job_id)) is not None:
             ends = other.phase is Phase.SETTLING and not delivery.doorbell
@@ -87,6 +87,16 @@ class Claims:
             case _:
                 assert_never(claimed)
         return None
+
+    def _read(self, flight: Flight) -> tuple[str, Job | Malformed]:
+        """The flight's job and its id; the token of the task that waits for it is noted."""
+        delivery, limits = flight.delivery, self._house.rules.limits
+        read = parse(delivery.body, limits)
+        token = read.task_token if isinstance(read, Job) else token_of(delivery.body, limits)
+        job_id, job = _named(flight, read)
+        if token and upgraded(job_id) is None:  # of an upgrade nobody waits: its task is over
+            flight.tokens[delivery.message_id] = token
+        return job_id, job
 
     async def _ask_ledger(
         self, flight: Flight, job_id: str, job: Job | Malformed

@@ -142,6 +142,10 @@ class Executor:
             return Dead(
                 reason="unknown_reply_to", detail="reply_to: no such reply queue is configured"
             )
+        if flight.tokens and self._house.callbacks is None:
+            return Dead(
+                reason="task_tokens_off", detail="task_token: this worker answers no task tokens"
+            )
         return None
 
     def _isolate(self, flight: Flight, trip: Trip) -> Parked | None:

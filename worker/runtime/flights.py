@@ -34,6 +34,7 @@ class Flight:
     Attributes:
         deliveries: By MessageId, each with the newest receipt that we saw.
         queues: The queue of each delivery, by MessageId.
+        tokens: Of the tasks that wait for the job, by MessageId. Never log them.
         extend_at: When the leases are to be extended, on the loop's clock.
         lease_until: When they lapse, on the loop's clock.
         may_last_until: When the job will be over at the latest, on the loop's clock.
@@ -48,6 +49,7 @@ class Flight:
     size_bytes: int
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
     job_id: str = ""
     digest: str = ""
     tenant: str = ""
@@ -122,6 +124,7 @@ class Flights:
         """Let `other`, which has the job, settle this flight's messages as well."""
         for message_id, delivery in flight.deliveries.items():
             self._join(other, delivery, flight.queues[message_id])
+        other.tokens |= flight.tokens
         flight.deliveries.clear()
 
     def land(self, flight: Flight) -> None:

@@ -9,6 +9,7 @@ from worker.core.policy import BreakerPolicy
 from worker.core.route import Route
 from worker.ports import (
     BreakerStore,
+    Callbacks,
     Handler,
     Ledger,
     Model,
@@ -82,6 +83,7 @@ class House:
     payloads: Payloads | None = None
     breakers: BreakerStore | None = None  # without it, every process decides alone
     protection: Protection | None = None
+    callbacks: Callbacks | None = None  # without it, a job with a task token is dead
     replies: Mapping[str, Queue] = field(default_factory=dict)
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     traces: float | None = None  # the share of runs that are traced; None for no traces at all

@@ -2,7 +2,8 @@
 
     1. the fenced record          a zombie is refused here, and nothing else happens
     2. what must be sent          parked doorbell, dead letter, reply; noted as told
-    3. the message is deleted
+    3. the tasks that wait        by the tokens of the messages in hand
+    4. the message is deleted
 
 A crash after 1 is repaired by the redelivery: the finished record is found, and
 what is missing is sent (`settle_late`).
@@ -26,6 +27,7 @@ from worker.core.trail import Leg
 from worker.core.upgrade import upgraded
 from worker.ports import PayloadMissing, Unavailable
 from worker.runtime.acks import Acks
+from worker.runtime.callbacks import Answers
 from worker.runtime.flights import Flight
 from worker.runtime.house import House
 from worker.runtime.letters import Letters
@@ -46,6 +48,7 @@ class Settler:
         self._house = house
         self._acks = acks
         self._letters = Letters(house)
+        self._answers = Answers(house, self._letters)
 
     async def settle(self, flight: Flight, trip: Trip, settlement: Settlement) -> bool:
         """End a claimed flight; whether it is the job's final record that says so."""
@@ -63,7 +66,7 @@ class Settler:
     async def settle_late(self, flight: Flight, job: Job | None, record: Record) -> None:
         """A late doorbell of a finished job: send what a crash kept from being sent."""
         if record.told or await self._tell(flight, job, record, None):
-            self._acknowledge(flight)
+            await self._acknowledge(flight, record, None)
 
     def give_back(self, flight: Flight, *, delay_s: float) -> None:
         """Let others have the flight's messages, after `delay_s` seconds."""
@@ -110,7 +113,7 @@ class Settler:
         if record is None:
             return False
         if told or await self._tell(flight, trip.job, record, content):
-            self._acknowledge(flight)
+            await self._acknowledge(flight, record, content)
         self._report(flight, trip, ended, record)
         return fits
 
@@ -211,11 +214,15 @@ class Settler:
             self._failed(error, "park")
             self.give_back(flight, delay_s=parked.delay_s)
         else:
+            rung = flight.tokens.get(flight.delivery.message_id, "")
             for message_id, delivery in flight.deliveries.items():
-                if message_id in replaced:
-                    self._acks.delete(flight.queues[message_id], delivery)
-                else:
-                    self._acks.release(flight.queues[message_id], delivery, 0.0)
+                queue = flight.queues[message_id]
+                if message_id not in replaced:
+                    self._acks.release(queue, delivery, 0.0)
+                elif flight.tokens.get(message_id, "") in ("", rung):
+                    self._acks.delete(queue, delivery)
+                else:  # the doorbell has another token: this one is known to no other message
+                    self._acks.release(queue, delivery, parked.delay_s)
         self._report(flight, trip, parked, written)
 
     async def _release(self, flight: Flight, trip: Trip, released: Released) -> None:
@@ -266,7 +273,12 @@ class Settler:
                 return None
             return written
 
-    def _acknowledge(self, flight: Flight) -> None:
+    async def _acknowledge(self, flight: Flight, record: Record, content: bytes | None) -> None:
+        """Delete the messages of a finished job, once the tasks that wait for it are answered."""
+        delay_s = await self._answers.give(flight, record, content)
+        if delay_s is not None:
+            self.give_back(flight, delay_s=delay_s)
+            return
         for message_id, delivery in flight.deliveries.items():
             self._acks.delete(flight.queues[message_id], delivery)
 

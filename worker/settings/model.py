@@ -88,6 +88,9 @@ messages beside the largest payload."""
     """Log lines below this level are not written."""
     protection: Literal["auto", "off"] = "auto"
     """Scale-in protection of the ECS task: `auto` uses it where there is an ECS agent."""
+    task_tokens: bool = False
+    """Whether jobs may come from Step Functions with a task token, which the worker answers; see \
+docs/task-tokens.md."""
 
     @classmethod
     def settings_customise_sources(

@@ -1,7 +1,7 @@
-"""The long simulations: `python -m worker.sim fleet | outages | cost | parking | throttle`.
+"""The simulations: `python -m worker.sim fleet | outages | cost | parking | throttle | scaling`.
 
-They print tables for `docs/breaker.md`, `docs/parking.md` and `docs/pacing.md`, and exit 1 if
-something was not kept.
+They print tables for `docs/breaker.md`, `docs/parking.md`, `docs/pacing.md` and
+`docs/scaling.md`, and exit 1 if something was not kept. All but the last take minutes.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from worker.sim.experiments import FULL, Cost, Finding, cost
 from worker.sim.outages import Measured, Outage
 from worker.sim.parking import CALM, RECOVERIES, SIX_HOURS, findings, recoveries, recovery
 from worker.sim.parking import measured as parked
+from worker.sim.scaling_findings import findings as scaled
+from worker.sim.scaling_findings import prices
 from worker.sim.scenarios import SCENARIOS, Scenario
 from worker.sim.throttle import STORMS, Found, Storm, measured
 
@@ -24,13 +26,17 @@ FLEETS = (10, 1_000, 10_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the five."""
+    """Run one of the six."""
     parser = argparse.ArgumentParser(prog="python -m worker.sim", description=__doc__)
-    parser.add_argument("what", choices=("fleet", "outages", "cost", "parking", "throttle"))
+    parser.add_argument(
+        "what", choices=("fleet", "outages", "cost", "parking", "throttle", "scaling")
+    )
     parser.add_argument("--seeds", type=int, default=5, help="runs of each outage or storm")
     parser.add_argument("--only", default="", help="names of outages, with commas between them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
+    if given.what == "scaling":
+        return _scaling()
     with ProcessPoolExecutor(given.processes) as pool:
         if given.what == "fleet":
             return _fleet(pool)
@@ -62,6 +68,17 @@ def _parking(pool: ProcessPoolExecutor) -> int:
     short = pool.map(recovery, range(1, RECOVERIES + 1))
     last = recoveries(list(short))
     return _table((*findings(SIX_HOURS, long.result(), calm.result()), last))
+
+
+def _scaling() -> int:
+    code = _table(scaled())
+    print(
+        "\n| Jobs/s | Tasks | At most | Task-minutes | By waiting jobs per task | Saved "
+        "| Drained, s | By waiting jobs per task | Times |\n" + "| --- " * 9 + "|"
+    )
+    for row in prices():
+        print(f"| {' | '.join(row)} |", flush=True)
+    return code
 
 
 def _finding(number: int) -> Finding:

@@ -17,6 +17,7 @@ from worker.sim.clock import wall_clock
 from worker.sim.ledger import LedgerHandle, MemoryLedger
 from worker.sim.model import ModelCall, ModelHandle, Reply, ScriptedModel, always, answer, in_turn
 from worker.sim.queues import Depth, MemoryQueue, QueueHandle
+from worker.sim.tasks import MemoryTasks, TasksHandle
 from worker.sim.wire import Call, Mishap, Wire
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "MemoryPayloads",
     "MemoryProtection",
     "MemoryQueue",
+    "MemoryTasks",
     "Mishap",
     "ModelCall",
     "ModelHandle",
@@ -39,6 +41,7 @@ __all__ = [
     "QueueHandle",
     "Reply",
     "ScriptedModel",
+    "TasksHandle",
     "Told",
     "Wire",
     "always",

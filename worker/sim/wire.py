@@ -23,7 +23,8 @@ class Call:
 
     Attributes:
         number: Counted from 1, over all calls on this wire.
-        port: `queue:<name>`, `ledger`, `payloads`, `breakers`, `cache`, `model` or `protection`.
+        port: `queue:<name>`, `ledger`, `payloads`, `breakers`, `cache`, `tasks`, `model` or
+            `protection`.
         operation: The method of the port.
     """
 

@@ -23,6 +23,7 @@ from worker.sim.memory import (
     MemoryLedger,
     MemoryPayloads,
     MemoryQueue,
+    MemoryTasks,
     ScriptedModel,
     Told,
     Wire,
@@ -48,6 +49,7 @@ class World:
     parked: MemoryQueue = field(init=False)
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger(skew_s=1.0))
     payloads: MemoryPayloads = field(default_factory=MemoryPayloads)
+    tasks: MemoryTasks = field(default_factory=MemoryTasks)
     breakers: MemoryBreakers | None = None
     model: ScriptedModel = field(default_factory=ScriptedModel)
 
@@ -109,6 +111,7 @@ class LivingWorker:
             "model": world.model.seen_by(wire),
             "payloads": world.payloads.seen_by(wire),
             "breakers": world.breakers.seen_by(wire) if world.breakers else None,
+            "callbacks": world.tasks.seen_by(wire),
             "replies": {"answers": world.replies.seen_by(wire)},
             "tell": self.told,
             "at": wall_clock,

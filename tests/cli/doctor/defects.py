@@ -508,6 +508,15 @@ DEFECTS = (
         mends=False,
     ),
     Defect(
+        "no way to the state machines",
+        RED,
+        "endpoint states",
+        "Nobody answers",
+        "AWS_ENDPOINT_URL_SFN",
+        environ(AWS_ENDPOINT_URL_SFN="http://127.0.0.1:9", WORKER_TASK_TOKENS="true"),
+        mends=False,
+    ),
+    Defect(
         "something in between",
         RED,
         "endpoint sqs",

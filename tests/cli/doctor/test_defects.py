@@ -51,6 +51,7 @@ def test_a_defect_is_named_with_its_fix_and_the_fix_mends_it(defect: Defect) -> 
     in_room(story, defect.settings)
 
 
+TASKS = "task tokens"
 ACTIONS = {
     "sqs:ReceiveMessage": ("sqs:ReceiveMessage", Q + "jobs"),
     "sqs:DeleteMessage": ("sqs:DeleteMessage", Q + "parked"),
@@ -62,7 +63,10 @@ ACTIONS = {
     "dynamodb:Query": ("dynamodb:Query", T + "breakers"),
     "s3:GetObject": ("s3:GetObject", B),
     "s3:UploadPart": ("s3:PutObject", B),
+    "states:SendTaskSuccess": ("states:SendTaskSuccess", TASKS),
+    "states:SendTaskFailure": ("states:SendTaskFailure", TASKS),
 }
+RESOURCES = {B: "chat-payloads/*", TASKS: "*"}
 
 
 CAUSES = {
@@ -72,6 +76,7 @@ CAUSES = {
     T + "jobs": "No job could be claimed.",
     T + "breakers": "Each process would decide alone",
     B: "No large request or answer could be kept.",
+    TASKS: "No state machine that waits for a job would get its answer.",
 }
 
 
@@ -100,12 +105,10 @@ def test_each_right_that_lacks_is_named_with_the_statement_that_grants_it() -> N
             assert CAUSES[of] in found.causes
             (statement,) = json.loads(found.run)["Statement"]
             assert (statement["Effect"], statement["Action"]) == ("Allow", [action])
-            assert statement["Resource"][0].endswith(
-                "chat-payloads/*" if of == B else of.rpartition(" ")[2]
-            )
+            assert statement["Resource"][0].endswith(RESOURCES.get(of, of.rpartition(" ")[2]))
             room.stack.faults.clear()
 
-    in_room(story)
+    in_room(story, {"WORKER_TASK_TOKENS": "true"})
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def is_void(operation: str, path: str, body: bytes) -> bool:
             return bool(given["Entries"] == [])
         case "dynamodb:PutItem" | "dynamodb:UpdateItem":
             return bool(given["ConditionExpression"] == NEVER) and "UpdateExpression" not in given
+        case "states:SendTaskSuccess" | "states:SendTaskFailure":
+            return bool(given["taskToken"] == NOBODY)
         case "s3:UploadPart":
             return f"uploadId={NOBODY}" in path and body == b""
         case _:
@@ -88,6 +90,7 @@ WHOLE = {
     "WORKER_ROUTES__DEFAULT__TARGETS": "default",
     "WORKER_ROUTES__DEFAULT__DEGRADED": "before",
     "WORKER_CACHE__TABLE": "chat-cache",
+    "WORKER_TASK_TOKENS": "true",
     "WORKER_PAYLOADS__ALLOWED_BUCKETS": "chat-others",
 }
 
@@ -124,6 +127,8 @@ def test_only_what_reads_or_can_do_nothing_is_asked_and_nothing_is_other_than_be
             "dynamodb:PutItem",
             "dynamodb:UpdateItem",
             "s3:UploadPart",
+            "states:SendTaskSuccess",
+            "states:SendTaskFailure",
         }
         assert await everything(room) == before
 

@@ -125,7 +125,7 @@ def trouble_of(error: BaseException, service: str, place: Place) -> Finding | No
             f"endpoint {service}",
             f"What answers at the endpoint of {service} is not AWS: {code} without a code.",
             "Workers would meet it too.",
-            f"See AWS_ENDPOINT_URL_{service.upper()}, and the proxy in between:",
+            f"See {_variable(service)}, and the proxy in between:",
             ENDPOINTS,
         )
     found = unavailable(service, error)
@@ -136,17 +136,23 @@ def trouble_of(error: BaseException, service: str, place: Place) -> Finding | No
         return no_credentials(code)
     if found.network or isinstance(error, TimeoutError) or "Timeout" in code:
         what = "answers within the time" if not found.network else "answers"
-        variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
         return red(
             f"endpoint {service}",
             f"Nobody {what} at the endpoint of {service} in {place.region or 'this Region'}: "
             f"{code}.",
             "Workers there could not reach it either.",
-            f"See {variable}, the routes and security groups of this subnet, and its VPC endpoint:",
+            f"See {_variable(service)}, the routes and security groups of this subnet, and its VPC "
+            "endpoint:",
             "aws ec2 describe-vpc-endpoints --filters "
             f"Name=service-name,Values=com.amazonaws.{place.region or '*'}.{service}",
         )
     return None
+
+
+def _variable(service: str) -> str:
+    """Which variable leads the SDK to another endpoint of a service."""
+    name = "SFN" if service == "states" else service.upper().replace("-", "_")
+    return f"AWS_ENDPOINT_URL_{name}"
 
 
 def unasked(error: BaseException) -> Problem:

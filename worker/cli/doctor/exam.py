@@ -28,6 +28,7 @@ from worker.cli.doctor.stores import stores, tables_of
 from worker.cli.doctor.targets import target_findings
 from worker.settings import Settings
 
+TASKS_CAUSES = "No state machine that waits for a job would get its answer."
 Finds = Awaitable[Iterable[Finding]]
 
 
@@ -156,6 +157,9 @@ def _rights(hands: Hands) -> Iterator[Finds]:
         causes = buckets.CAUSES if name == bucket else buckets.CAUSES_OF_OTHERS
         arn = place.bucket_arn(name) + "/*"
         yield _tried(hands, f"bucket {name}", tries, arn, causes, bucket=name)
+    if hands.tasks is not None:
+        # These actions know no resource: a token names its task.
+        yield _tried(hands, "task tokens", rights.of_tasks(hands.tasks), "*", TASKS_CAUSES)
 
 
 async def _tried(

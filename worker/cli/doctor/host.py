@@ -146,7 +146,7 @@ def pool_findings(settings: Settings, files_max: int) -> Iterator[Finding]:
     """Whether every connection may have its file. `files_max` is what this process may open."""
     lanes, regions = settings.all_lanes(), {t.region for t in settings.all_targets().values()}
     sizes = pools(pollers=len(lanes) * (settings.queue.pollers_max + 1), slots=settings.slots)
-    most = sizes.connections(regions=len(regions))
+    most = sizes.connections(regions=len(regions), tasks=settings.task_tokens)
     if files_max < most + FILES_SPARE:
         yield red(
             "pools",

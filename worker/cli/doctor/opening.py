@@ -41,6 +41,7 @@ class Hands:
     Attributes:
         answers: When each answer came, as far as it has a `Date`.
         calls: Requests that were sent to models.
+        tasks: Step Functions' client; None where no task tokens are answered.
         place: Who and where we are; filled in once that is known.
     """
 
@@ -50,6 +51,7 @@ class Hands:
     dynamodb: Any
     s3: Any
     sts: Any
+    tasks: Any
     model: Bedrock
     answers: list[Answered]
     calls: Counter[str]
@@ -94,6 +96,7 @@ async def opened(
         dynamodb=await open_("dynamodb"),
         s3=await open_("s3"),
         sts=await open_("sts"),
+        tasks=await open_("stepfunctions") if settings.task_tokens else None,
         model=Bedrock(models),
         answers=answers,
         calls=calls,

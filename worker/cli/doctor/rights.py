@@ -7,6 +7,7 @@
     dynamodb:Get…, Query             of a key that nobody has
     s3:GetObject                     of a key that nobody has
     s3:PutObject                     as a part of an upload that nobody began
+    states:SendTaskSuccess, …Failure by a token that is none
 
 A service that asks for the right first, as SQS says of itself, and then refuses the form,
 has not denied it; more cannot be told without an effect. Unlike a simulation of policies,
@@ -105,6 +106,16 @@ def of_bucket(s3: Any, name: str, *, writes: bool) -> dict[str, Try]:
             s3.upload_part, Bucket=name, Key=NOBODY, UploadId=NOBODY, PartNumber=1, Body=b""
         )
     return tries
+
+
+def of_tasks(tasks: Any) -> dict[str, Try]:
+    """What a worker does with tasks of state machines."""
+    return {
+        "states:SendTaskSuccess": partial(tasks.send_task_success, taskToken=NOBODY, output="{}"),
+        "states:SendTaskFailure": partial(
+            tasks.send_task_failure, taskToken=NOBODY, error="", cause=""
+        ),
+    }
 
 
 async def rights(
