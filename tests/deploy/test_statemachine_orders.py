@@ -73,7 +73,7 @@ def test_a_mixed_fleet_keeps_the_promises(seed: int) -> None:
 
 
 def test_machines_alone_open_recover_and_close() -> None:
-    fleet = _keeps_its_promises(Story(workers=0), 1)
+    fleet = _keeps_its_promises(Story(workers=0, machines_per_s=4.0, lasts_s=90.0), 1)
 
     assert fleet.watch.seen["a machine: Trip, closed to open"] >= 1
     assert fleet.watch.seen["a machine: StepUp, ramp to closed"] >= 1
