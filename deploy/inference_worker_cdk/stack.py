@@ -16,8 +16,10 @@ from aws_cdk import (
     Stack,
     Token,
 )
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from inference_worker_cdk.alarm_rows import USUAL, Thresholds
 from inference_worker_cdk.network import Network, network
 from inference_worker_cdk.worker import InferenceWorker
 
@@ -61,6 +63,26 @@ class InferenceWorkerStack(Stack):
         tasks = self._parameter(
             "Tasks", "How many workers run.", type="Number", default=2, min_value=0
         )
+        oldest = self._parameter(
+            "OldestJobSeconds",
+            "How long a job may wait in its queue before an alarm: half of its deadline.",
+            type="Number",
+            default=USUAL.oldest_job_s,
+            min_value=1,
+        )
+        latency = self._parameter(
+            "LatencyMilliseconds",
+            "Answers slower than this, at the 95th percentile, are an alarm.",
+            type="Number",
+            default=USUAL.latency_ms,
+            min_value=1,
+        )
+        called_by = self._parameter(
+            "PageEmail",
+            "Whom the two alarms that must call somebody write to; empty for nobody.",
+            default="",
+            allowed_pattern="([^@ ]+@[^@ ]+)?",
+        )
         vpc = network(self, preset)
         self.worker = InferenceWorker(
             self,
@@ -72,8 +94,12 @@ class InferenceWorkerStack(Stack):
             profile_arns=Token.as_list(called),
             vpc=vpc,
             tasks=tasks.value_as_number,
+            at=Thresholds(oldest_job_s=oldest.value_as_number, latency_ms=latency.value_as_number),
         )
         self._name_what_is_kept()
+        for name, alarm in self.worker.alarms.named.items():
+            alarm.override_logical_id(f"Alarm{name}")
+        self._write_to(called_by)
         for name, value, what in (
             ("JobsQueueUrl", self.worker.queues.jobs.queue_url, "Where producers send jobs"),
             ("LedgerTable", self.worker.tables.ledger.table_name, "Where answers are read"),
@@ -83,8 +109,26 @@ class InferenceWorkerStack(Stack):
             ("SubnetId", vpc.select_subnets().subnet_ids[0], "One of theirs"),
             ("SecurityGroupId", self.worker.door.security_group_id, "Theirs"),
             ("LogGroupName", self.worker.log_group.log_group_name, "Where they log"),
+            ("PageTopicArn", self.worker.page.topic_arn, "What must call somebody"),
+            ("ChatTopicArn", self.worker.chat.topic_arn, "What may be read later"),
         ):
             CfnOutput(self, name, value=value, description=what)
+
+    def _write_to(self, address: Any) -> None:
+        """Tell an address what pages; it must agree first, by the link in SNS's first mail."""
+        given = CfnCondition(
+            self,
+            "SomebodyIsCalled",
+            expression=Fn.condition_not(Fn.condition_equals(address.value_as_string, "")),
+        )
+        subscription = sns.CfnSubscription(
+            self,
+            "PageByEmail",
+            topic_arn=self.worker.page.topic_arn,
+            protocol="email",
+            endpoint=address.value_as_string,
+        )
+        subscription.cfn_options.condition = given
 
     def _name_what_is_kept(self) -> None:
         """Give what holds jobs an id that no change of this code moves: it would be replaced."""

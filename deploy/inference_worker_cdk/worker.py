@@ -16,11 +16,14 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from inference_worker_cdk import rights, stores
+from inference_worker_cdk.alarm_rows import USUAL, Thresholds
+from inference_worker_cdk.alarms import Alarms, Place
 
 LEASE_S: Final = 90  # `queue.lease_s`
 STOP_S: Final = 120  # Fargate's most; `grace_s` is 100, and 10 more go to giving back and flushing
 HEALTH_PORT: Final = 8081
 NOBODY: Final = "65532:65532"  # as the image has it
+NAMESPACE: Final = "InferenceWorker"  # `metrics.namespace`
 _LOG_BUFFER: Final = Size.mebibytes(25)
 
 
@@ -43,9 +46,11 @@ class InferenceWorker(Construct):
         cpu: Of a task, in 1/1024 of a core.
         memory_mib: Of a task. Twice `bytes_max`, and 128.
         settings: Further variables of docs/settings.md. They win over ours.
+        at: When the alarms ring.
 
     The parts are there for more: `queues`, `tables`, `bucket`, `cluster`, `fleet` (the service),
-    `door` (its security group), `task_role` and `log_group`.
+    `door` (its security group), `task_role`, `log_group`, `alarms`, and the topics that these
+    tell, `page` and `chat`.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class InferenceWorker(Construct):
         cpu: int = 512,
         memory_mib: int = 1024,
         settings: Mapping[str, str] = MappingProxyType({}),
+        at: Thresholds = USUAL,
     ) -> None:
         super().__init__(scope, id_)
         self.queues = stores.queues(self, service, lease_s=LEASE_S)
@@ -88,6 +94,12 @@ class InferenceWorker(Construct):
         self._container(definition, image, self._ours(service, model_id) | {**settings})
         self.door = self._door(vpc)
         self.fleet = self._service(definition, tasks)
+        namespace = settings.get("WORKER_METRICS__NAMESPACE", NAMESPACE)
+        self.alarms = Alarms(
+            self, "Alarm", service=service, places=self._places(service, namespace), at=at
+        )
+        self.page, self.chat = self.alarms.page, self.alarms.chat
+        self._roll_back_for_our_faults()
 
     def grant_submit(self, grantee: Any) -> None:
         """Let a producer send jobs and read their answers: `worker.client`."""
@@ -115,6 +127,38 @@ class InferenceWorker(Construct):
             "WORKER_MODEL__ID": model_id,
             "WORKER_HEALTH__PORT": str(HEALTH_PORT),
         }
+
+    def _places(self, service: str, namespace: str) -> dict[str, Place]:
+        queues = {"jobs": self.queues.jobs, "parked": self.queues.parked, "dead": self.queues.dead}
+        of_queues = {
+            role: Place(namespace="AWS/SQS", dimensions={"QueueName": one.queue_name})
+            for role, one in queues.items()
+        }
+        tasks = {
+            "ClusterName": self.cluster.cluster_name,
+            "ServiceName": self.fleet.service_name,
+        }
+        log = {"LogGroupName": self.log_group.log_group_name}
+        return of_queues | {
+            "worker": Place(namespace=namespace, dimensions={"Service": service}),
+            "fleet": Place(namespace="ECS/ContainerInsights", dimensions=tasks),
+            "log": Place(namespace="AWS/Logs", dimensions=log),
+        }
+
+    def _roll_back_for_our_faults(self) -> None:
+        """Take a deployment back whose runs die of errors of ours.
+
+        For nothing else: a model that fails would roll back good workers, and keep its own
+        cure from being deployed. By name, for alarms on the tasks name the service.
+        """
+        self.fleet.node.default_child.add_property_override(
+            "DeploymentConfiguration.Alarms",
+            {
+                "AlarmNames": [self.alarms.named["UnhandledErrors"].ref],
+                "Enable": True,
+                "Rollback": True,
+            },
+        )
 
     def _role(self, name: str, description: str) -> Any:
         return iam.Role(

@@ -4,6 +4,7 @@ The stack's CloudFormation makes queues, tables and the bucket for real, so jobs
 them; of roles, tasks and networks it keeps the description. It authorises everybody, starts no
 task and routes nothing: that a right is enough, an image starts or a packet arrives is not
 shown here. What it does not know at all is in `UNKNOWN`, and a test tells when it has learnt.
+Of alarms it makes those on one metric; it evaluates none.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ GIVEN = {
     "ModelArns": "arn:aws:bedrock:eu-west-1::foundation-model/some.model-v1:0",
     "ProfileArns": f"arn:aws:bedrock:eu-west-1:123456789012:inference-profile/{MODEL}",
 }
-UNKNOWN = ("AWS::EC2::EIP", "AWS::EC2::NatGateway")
+UNKNOWN = ("AWS::CloudWatch::CompositeAlarm", "AWS::EC2::EIP", "AWS::EC2::NatGateway")
 """And with the gateway the routes that lead there."""
 
 
@@ -133,6 +134,11 @@ def known(template: Template) -> Template:
         for name, one in of_type(made, "AWS::EC2::Route").items()
         if "NatGatewayId" in one["Properties"]
     }
+    gone |= {
+        name
+        for name, one in of_type(made, "AWS::CloudWatch::Alarm").items()
+        if "Metrics" in one["Properties"]
+    }
     made["Resources"] = {n: one for n, one in made["Resources"].items() if n not in gone}
     # It takes the parameter's text for the number of tasks, and cannot count with it.
     (service,) = of_type(made, "AWS::ECS::Service").values()
@@ -207,6 +213,45 @@ def test_what_the_embedded_stack_does_not_know_is_still_unknown() -> None:
             await here.create(read("template.json"))
 
         assert f"[{', '.join(UNKNOWN)}]" in str(told.value)
+
+    in_account(story)
+
+
+def test_alarms_on_expressions_are_still_beyond_the_embedded_stack() -> None:
+    async def story(here: Account) -> None:
+        template = known(read("template.json"))
+        template["Resources"] |= {
+            name: one
+            for name, one in of_type(read("template.json"), "AWS::CloudWatch::Alarm").items()
+            if name == "AlarmThrottleRising"
+        }
+
+        with pytest.raises(AssertionError, match="metric math"):
+            await here.create(template)
+
+    in_account(story)
+
+
+def test_alarms_on_one_metric_are_created_as_they_are_written() -> None:
+    async def story(here: Account) -> None:
+        template = known(read("template.json"))
+        rows = of_type(template, "AWS::CloudWatch::Alarm").values()
+        made = await here.create(template)
+
+        async with get_session().create_client(
+            "cloudwatch", endpoint_url=here.stack.url
+        ) as cloudwatch:
+            told = (await cloudwatch.describe_alarms())["MetricAlarms"]
+
+        names = {"AWS::StackName": NAME, "JobsQueue.QueueName": f"{NAME}-jobs"}
+        wanted = {plain(one["Properties"]["AlarmName"], names) for one in rows}
+        assert {one["AlarmName"] for one in told} == wanted
+        assert f"{NAME}-CircuitOpen" in wanted
+        (oldest,) = [one for one in told if one["AlarmName"] == f"{NAME}-OldestJob"]
+        assert oldest["Dimensions"] == [{"Name": "QueueName", "Value": f"{NAME}-jobs"}]
+        assert oldest["Threshold"] == 300
+        (chat,) = oldest["AlarmActions"]
+        assert chat == made[next(name for name in made if name.startswith("WorkerAlarmChat"))]
 
     in_account(story)
 

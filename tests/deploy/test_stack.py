@@ -47,7 +47,16 @@ def test_a_template_needs_no_bootstrap_and_no_assets(template: Template) -> None
 
     assert not [one for one in strings(template) if strange.search(one)]
     assert "Rules" not in template
-    assert set(template["Parameters"]) == {"Image", "ModelId", "ModelArns", "ProfileArns", "Tasks"}
+    assert set(template["Parameters"]) == {
+        "Image",
+        "ModelId",
+        "ModelArns",
+        "ProfileArns",
+        "Tasks",
+        "OldestJobSeconds",
+        "LatencyMilliseconds",
+        "PageEmail",
+    }
 
 
 @pytest.mark.parametrize("name", FILES)
