@@ -1,11 +1,9 @@
 """What is kept of metrics, and what lines of a log are metrics."""
 
-from collections.abc import Sequence
-
 import orjson
 import pytest
 
-from worker.alarms.lines import Read, read
+from worker.alarms.lines import Read, read, read_own
 from worker.alarms.samples import Samples, key
 from worker.aws.emf import documents
 from worker.core.series import Measurement, Metrics
@@ -82,6 +80,12 @@ def from_lines(*lines: bytes) -> Read:
     return found
 
 
+def from_own(*lines: bytes) -> Read:
+    found = Read()
+    read_own(lines, found)
+    return found
+
+
 def test_what_a_worker_writes_is_read_back_whole() -> None:
     metrics = Metrics()
     metrics.add_all(Measurement("ModelLatency", float(n), ("near",)) for n in range(250))
@@ -146,6 +150,7 @@ SECRET = "the text of a job"
         (document()[:-1], "no whole JSON object"),
         (document() + document(), "no whole JSON object"),
         (b'["_aws"', "no whole JSON object"),
+        (b'["_aws"]', "no JSON object"),
         (document(_aws=SECRET), "no list CloudWatchMetrics"),
         (document(_aws={"Timestamp": 1, "CloudWatchMetrics": [1]}), "no list CloudWatchMetrics"),
         (document(_aws={"CloudWatchMetrics": []}), "no Timestamp"),
@@ -185,7 +190,7 @@ def own(**change: object) -> bytes:
 
 @pytest.mark.parametrize("at", [60, 60.5, "1970-01-01T00:01:00Z", "1970-01-01T01:01:00+01:00"])
 def test_metrics_of_aws_are_read_in_a_form_of_our_own(at: object) -> None:
-    found = from_lines(own(at=at), own(at=at, dimensions=None))
+    found = from_own(own(at=at), b"", own(at=at, dimensions=None))
 
     for by in ([("QueueName", "jobs")], []):
         assert found.samples.points(key("AWS/SQS", "Age", by), "Sum", 1, 1, 1) == [3]
@@ -194,6 +199,7 @@ def test_metrics_of_aws_are_read_in_a_form_of_our_own(at: object) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"namespace": None}, "are texts"),
         ({"at": None}, "at is neither"),
         ({"at": "yesterday"}, "at is neither"),
         ({"value": "3"}, "value is no number"),
@@ -204,18 +210,13 @@ def test_metrics_of_aws_are_read_in_a_form_of_our_own(at: object) -> None:
     ],
 )
 def test_a_broken_metric_of_aws_is_named(change: dict[str, object], says: str) -> None:
-    found = from_lines(own(**change))
+    found = from_own(own(**change))
 
     ((number, why),) = found.broken
     assert (number, says in why) == (1, True), why
 
 
-def minutes(samples: Samples) -> Sequence[int | None]:
-    return (samples.first, samples.last)
-
-
 def test_samples_know_from_when_to_when_they_are() -> None:
-    found = from_lines(own(at=600), document(), own(at=61))
+    samples = from_own(own(at=600), own(at=61), own(at=61, metric="Other")).samples
 
-    assert minutes(found.samples) == (1, 10)
-    assert len(found.samples) == 2
+    assert (samples.first, samples.last, len(samples)) == (1, 10, 2)

@@ -9,7 +9,7 @@ Two forms, one JSON object a line:
       {"at": 1795421580, "namespace": "AWS/SQS", "metric": "ApproximateNumberOfMessagesVisible",
        "dimensions": {"QueueName": "inference-jobs"}, "value": 3}
 
-  `at` is in seconds since 1970, or a time as `2026-11-25T22:00:00Z`.
+  `at` is in seconds since 1970, or a time as `2026-11-25T22:00:00Z`. Every line must be one.
 
 A line that should be a metric and is none is told by its number, and never by what it says.
 
@@ -53,27 +53,33 @@ class _BrokenError(Exception):
 
 
 def read(lines: Iterable[bytes], into: Read) -> None:
-    """Read lines of a log, or of AWS's own metrics; see the module."""
+    """Read lines of a log: embedded metrics, and what else it has."""
     for number, line in enumerate(lines, 1):
+        if b'"_aws"' not in line:
+            into.passed_over += 1
+            continue
         try:
-            document = _document(line)
-            if document is None:
-                into.passed_over += 1
-                continue
-            if "_aws" in document:
-                _embedded(document, into.samples)
-            else:
-                _own(document, into.samples)
+            _embedded(_document(line), into.samples)
             into.documents += 1
         except _BrokenError as broken:
             into.broken.append((number, str(broken)))
 
 
-def _document(line: bytes) -> Mapping[str, Any] | None:
-    """The object in a line that means to be a metric; None if it does not."""
-    means_to = b'"_aws"' in line or (b'"namespace"' in line and b'"metric"' in line)
-    if not means_to:
-        return None
+def read_own(lines: Iterable[bytes], into: Read) -> None:
+    """Read metrics of AWS's own, in the form that the module describes."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            into.passed_over += 1
+            continue
+        try:
+            _own(_document(line), into.samples)
+            into.documents += 1
+        except _BrokenError as broken:
+            into.broken.append((number, str(broken)))
+
+
+def _document(line: bytes) -> Mapping[str, Any]:
+    """The object in a line."""
     try:
         document = orjson.loads(line[max(0, line.find(b"{")) :])
     except orjson.JSONDecodeError:
@@ -82,15 +88,17 @@ def _document(line: bytes) -> Mapping[str, Any] | None:
     if not isinstance(document, dict):
         msg = "no JSON object"
         raise _BrokenError(msg)
-    return document if "_aws" in document or {"namespace", "metric"} <= set(document) else None
+    return document
 
 
 # --- the embedded metric format ----------------------------------------------
 
 
 def _embedded(document: Mapping[str, Any], samples: Samples) -> None:
-    head = document["_aws"]
-    directives = head.get("CloudWatchMetrics") if isinstance(head, dict) else None
+    head = document.get("_aws")
+    if not isinstance(head, dict):
+        head = {}
+    directives = head.get("CloudWatchMetrics")
     if not isinstance(directives, list) or not all(isinstance(one, dict) for one in directives):
         msg = "_aws has no list CloudWatchMetrics of objects"
         raise _BrokenError(msg)

@@ -39,6 +39,11 @@ class References:
         self._conditions: Mapping[str, Any] = template.get("Conditions", {})
         self._given = {**_PSEUDO, **given}
 
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+        return self._given["AWS::StackName"]
+
     def of(self, kind: str) -> list[tuple[str, Mapping[str, Any]]]:
         """The resources of a type that are made, by logical id: their resolved properties."""
         found = []
@@ -85,7 +90,7 @@ class References:
     def name_of(self, id_: str) -> str:
         """The name of an alarm: its own, or the one that CloudFormation would begin with."""
         own = self._resources[id_].get("Properties", {}).get("AlarmName")
-        return str(self.resolved(id_, own)) if own else f"{self._given['AWS::StackName']}-{id_}"
+        return str(self.resolved(id_, own)) if own else f"{self.stack}-{id_}"
 
     def _attribute(self, id_: str, argument: Any) -> str:
         name, _, attribute = (

@@ -8,7 +8,7 @@ minute, whatever the period: CloudWatch looks at an alarm each minute, over a wi
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 MINUTE_S: Final = 60
@@ -60,6 +60,10 @@ class Samples:
     def __contains__(self, metric: Key) -> bool:
         """Whether any value of that metric was seen."""
         return metric in self._kept
+
+    def __iter__(self) -> Iterator[Key]:
+        """The metrics of which there are values."""
+        return iter(self._kept)
 
     def __len__(self) -> int:
         """How many metrics there are."""

@@ -28,8 +28,12 @@ _OF_NO_MATTER: Final = frozenset({"AlarmDescription", "InsufficientDataActions",
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """All alarms of a template; composites in an order in which each asks only earlier ones."""
+    """All alarms of a template; composites in an order in which each asks only earlier ones.
 
+    `stack` is the stack's name, with which the names of alarms may begin.
+    """
+
+    stack: str
     metric: tuple[Alarm, ...]
     composite: tuple[Composite, ...]
 
@@ -53,7 +57,7 @@ def alarms(template: Mapping[str, Any], given: Mapping[str, str] = MappingProxyT
     known = References(template, resources, given)
     metric = [_alarm(known, id_, one) for id_, one in known.of(ALARM)]
     composite = [_composite(known, id_, one) for id_, one in known.of(COMPOSITE)]
-    return Alarms(tuple(metric), _in_order(metric, composite))
+    return Alarms(known.stack, tuple(metric), _in_order(metric, composite))
 
 
 # --- metric alarms -----------------------------------------------------------
