@@ -258,7 +258,10 @@ def _upstream(at: Thresholds) -> tuple[Alarm, ...]:
             says="Calls fail until somebody mends a setting or a right.",
             run=_DOCTOR,
             reads={"misconfigured": Reads("worker", "CallsMisconfigured", "Sum")},
+            # Workers leave such a target alone for up to 15 minutes, and it is not mended then.
+            math="FILL(misconfigured,0)",
             above=0,
+            of=20,
         ),
         Alarm(
             name="FallbackSustained",
@@ -398,6 +401,9 @@ def _fleet(at: Thresholds) -> tuple[Alarm, ...]:
             says="Runs die of an error of ours, again and again: a bug.",
             run="inference-worker dead groups --class crash_loop",
             reads={"errors": Reads("worker", "UnhandledErrors", "Sum")},
+            # It is measured where one happens alone: unfilled, CloudWatch looks further back
+            # than five minutes for points, by how far it does not say.
+            math="FILL(errors,0)",
             above=0,
             points=3,
             of=5,
