@@ -17,6 +17,18 @@ class Span:
     cleared: int | None
 
 
+def spans(states: Sequence[State]) -> tuple[Span, ...]:
+    """When an alarm rang that was in these states, minute by minute."""
+    found: list[Span] = []
+    for n, state in enumerate(states):
+        rang = n > 0 and states[n - 1] is State.ALARM
+        if state is State.ALARM and not rang:
+            found.append(Span(n, None))
+        elif state is not State.ALARM and rang:
+            found[-1] = Span(found[-1].fired, n)
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """An action that was taken, at a minute from the start."""
@@ -43,14 +55,7 @@ class Played:
     @property
     def spans(self) -> tuple[Span, ...]:
         """When it rang."""
-        found: list[Span] = []
-        for n, state in enumerate(self.states):
-            rang = n > 0 and self.states[n - 1] is State.ALARM
-            if state is State.ALARM and not rang:
-                found.append(Span(n, None))
-            elif state is not State.ALARM and rang:
-                found[-1] = Span(found[-1].fired, n)
-        return tuple(found)
+        return spans(self.states)
 
     @property
     def rings(self) -> bool:
