@@ -187,6 +187,11 @@ def read_alarms(template: Template) -> Alarms:
     return alarms(template, given(template))
 
 
+def every(of: Alarms) -> list[Alarm | Composite]:
+    """All alarms, metric ones first."""
+    return [*of.metric, *of.composite]
+
+
 def short(name: str) -> str:
     """The name in the runbook, of an alarm or of its ARN."""
     return bare(name).removeprefix(f"{STACK}-")

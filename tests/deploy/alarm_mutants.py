@@ -63,7 +63,26 @@ def mutants(template: Template) -> Iterator[Mutant]:
 
 
 def put(name: str, value: Any) -> tuple[str, Change]:
-    return f"{name}={value}", lambda one: one.__setitem__(name, value)
+    return f"{name}={value}", putting((), name, value)
+
+
+def putting(where: tuple[Any, ...], name: Any, value: Any) -> Change:
+    """What puts a value somewhere into an alarm's properties."""
+
+    def change(one: Properties) -> None:
+        _at(one, where)[name] = value
+
+    return change
+
+
+def dropping(*names: str) -> Change:
+    """What takes properties away."""
+
+    def change(one: Properties) -> None:
+        for name in names:
+            del one[name]
+
+    return change
 
 
 # --- metric alarms -----------------------------------------------------------
@@ -87,7 +106,7 @@ def _of_alarm(one: Properties, template: Template) -> Iterator[tuple[str, Change
         yield from _of_period([q["MetricStat"] for q in one["Metrics"] if "MetricStat" in q])
         (place,) = (n for n, query in enumerate(one["Metrics"]) if "Expression" in query)
         for what, text in _expressions(one["Metrics"][place]["Expression"], judge):
-            yield f"{what}: {text}", _expression(place, text)
+            yield f"{what}: {text}", putting(("Metrics", place), "Expression", text)
     else:
         yield from _of_period([one])
 
@@ -111,15 +130,11 @@ def _points(n: int, m: int) -> Change:
     return lambda one: one.update(EvaluationPeriods=n, DatapointsToAlarm=m)
 
 
-def _expression(place: int, text: str) -> Change:
-    return lambda one: one["Metrics"][place].__setitem__("Expression", text)
-
-
 def _of_actions(one: Properties, template: Template) -> Iterator[tuple[str, Change]]:
     topics = list(of_type(template, "AWS::SNS::Topic"))
     for kind in ("AlarmActions", "OKActions"):
         if kind in one:
-            yield f"no {kind}", lambda one, kind=kind: one.pop(kind)
+            yield f"no {kind}", dropping(kind)
             (told,) = one[kind]
             for other in topics:
                 if {"Ref": other} != told:
@@ -149,19 +164,13 @@ def _of_metric(where: tuple[Any, ...], stat: Properties) -> Iterator[tuple[str, 
     plain = not where
     metric = stat if plain else stat["Metric"]
     named = metric["MetricName"]
-    for other in STATISTICS[stat["Statistic" if plain else "Stat"]]:
-        if plain and other.startswith("p"):
-            continue
-        yield (
-            f"{named} by {other}",
-            lambda one, other=other: _at(one, where).__setitem__(
-                "Statistic" if plain else "Stat", other
-            ),
-        )
     inner = where if plain else (*where, "Metric")
+    by = "Statistic" if plain else "Stat"
+    for other in STATISTICS[stat[by]]:
+        yield f"{named} by {other}", putting(where, by, other)
 
     def change(name: str, value: Any) -> Change:
-        return lambda one: _at(one, inner).__setitem__(name, value)
+        return putting(inner, name, value)
 
     yield f"{named} of another namespace", change("Namespace", f"{metric['Namespace']}2")
     yield f"{named} misspelt", change("MetricName", f"{named}s")
@@ -177,12 +186,15 @@ def _of_period(stats: list[Properties]) -> Iterator[tuple[str, Change]]:
     for other in (period * 5, period // 5):
         if other < 60:
             continue
-        yield (
-            f"Period={other}",
-            lambda one, other=other: [
-                _at(one, where).__setitem__("Period", other) for where, _ in _metrics(one)
-            ],
-        )
+        yield f"Period={other}", _period(other)
+
+
+def _period(seconds: int) -> Change:
+    def change(one: Properties) -> None:
+        for where, _ in _metrics(one):
+            _at(one, where)["Period"] = seconds
+
+    return change
 
 
 # --- expressions -------------------------------------------------------------
@@ -190,8 +202,16 @@ def _of_period(stats: list[Properties]) -> Iterator[tuple[str, Change]]:
 _FILL: Final = re.compile(r"FILL\((\w+),\s*(-?\w+)\)")
 _NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 _TURNED: Final = {
-    **{">=": (">", "<"), ">": (">=", "<"), "<": ("<=", ">"), "<=": ("<", ">")},
-    **{"AND": ("OR",), "OR": ("AND",), "-": "+", "+": "-", "*": "/", "/": "*"},
+    ">=": (">", "<"),
+    ">": (">=", "<"),
+    "<": ("<=", ">"),
+    "<=": ("<", ">"),
+    "AND": ("OR",),
+    "OR": ("AND",),
+    "-": ("+",),
+    "+": ("-",),
+    "*": ("/",),
+    "/": ("*",),
 }
 
 
@@ -325,14 +345,10 @@ class _Judge:
 
 def _of_composite(one: Properties, template: Template) -> Iterator[tuple[str, Change]]:
     yield from _of_actions(one, template)
-    for what, rule in _rules(one["AlarmRule"]):
-        yield what, lambda one, rule=rule: one.__setitem__("AlarmRule", rule)
+    yield from ((what, putting((), "AlarmRule", rule)) for what, rule in _rules(one["AlarmRule"]))
     if "ActionsSuppressor" not in one:
         return
-    yield (
-        "no suppressor",
-        lambda one: [one.pop(name) for name in list(one) if name.startswith("ActionsSuppressor")],
-    )
+    yield "no suppressor", dropping(*(name for name in one if name.startswith("ActionsSupp")))
     for name in ("ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod"):
         yield from (put(name, value) for value in (0, one[name] // 2, one[name] * 2))
     ids = [name for name in of_type(template, ALARM) if name != _referred(one["ActionsSuppressor"])]

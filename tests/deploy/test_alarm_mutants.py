@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.deploy.alarm_lab import (
     Standing,
+    every,
     of_strip,
     read_alarms,
     short,
@@ -44,7 +45,7 @@ def noticed(mutant: Mutant) -> str:
         made = read_alarms(mutant.template)
     except TemplateError as refused:
         return str(refused)
-    of = {one.id: one for one in (*made.metric, *made.composite)}[mutant.id]
+    of = {one.id: one for one in every(made)}[mutant.id]
     called = short(of.name)
     for one in sorted(STRIPS, key=lambda one: called not in one.rings):
         scenario = of_strip(one.name)
@@ -64,7 +65,7 @@ def noticed(mutant: Mutant) -> str:
 def test_an_alarm_with_one_thing_wrong_is_noticed() -> None:
     planted = list(mutants(TEMPLATE))
 
-    names = {one.id: short(one.name) for one in (*STANDING.of.metric, *STANDING.of.composite)}
+    names = {one.id: short(one.name) for one in every(STANDING.of)}
     survivors = {(names[one.id], one.what) for one in planted if not noticed(one)}
     assert survivors == SURVIVORS.keys()
     assert len(survivors) <= (1 - KILLED_AT_LEAST) * len(planted)
