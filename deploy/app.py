@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FILES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
+DASHBOARD: Final = "dashboard.json"
 
 
 def use_node_of_wheel() -> None:
@@ -22,6 +23,32 @@ def use_node_of_wheel() -> None:
         os.environ.setdefault("JSII_NODE", str(Path(found.origin).parent / "bin" / "node"))
 
 
+def shorter(value: Any) -> Any:
+    """The same with `Fn::Sub` for what the CDK joins: a text with its references in it."""
+    if isinstance(value, list):
+        return [shorter(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"Fn::Join": ["", [*parts]]} if all(map(_in_text, parts)):
+            return {"Fn::Sub": "".join(_in_text(one) for one in parts)}
+        case _:
+            return {key: shorter(one) for key, one in value.items()}
+
+
+def _in_text(part: Any) -> str:
+    """A part of a joined text as `Fn::Sub` has it; "" for what it cannot have."""
+    match part:
+        case str():
+            return part.replace("${", "${!")
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case _:
+            return ""
+
+
 def written(template: dict[str, Any]) -> str:
     """A template as text, each resource on a line of its own.
 
@@ -29,7 +56,7 @@ def written(template: dict[str, Any]) -> str:
     """
 
     def dense(value: Any) -> str:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+        return json.dumps(shorter(value), sort_keys=True, separators=(",", ":"))
 
     parts = []
     for name, part in sorted(template.items()):
@@ -50,20 +77,27 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     from aws_cdk import App  # noqa: PLC0415 - jsii starts Node as it is imported
 
-    from inference_worker_cdk import InferenceWorkerStack, Network  # noqa: PLC0415
+    from inference_worker_cdk import (  # noqa: PLC0415
+        DashboardStack,
+        InferenceWorkerStack,
+        Network,
+    )
 
     app = App(analytics_reporting=False, tree_metadata=False)
     if out is None:
         preset = Network(app.node.try_get_context("network") or "nat")
-        InferenceWorkerStack(app, app.node.try_get_context("name") or "inference", preset=preset)
+        name = app.node.try_get_context("name") or "inference"
+        worker = InferenceWorkerStack(app, name, preset=preset)
+        DashboardStack(app, f"{name}-dashboard", of=name).add_dependency(worker)
         app.synth()
         return
     for preset in Network:
         InferenceWorkerStack(app, f"inference-{preset}", preset=preset)
+    DashboardStack(app, "inference-dashboard")
     made = app.synth()
-    for preset in Network:
-        template = made.get_stack_by_name(f"inference-{preset}").template
-        (out / FILES[preset]).write_text(written(template), encoding="utf-8")
+    for name, file in (*FILES.items(), ("dashboard", DASHBOARD)):
+        template = made.get_stack_by_name(f"inference-{name}").template
+        (out / file).write_text(written(template), encoding="utf-8")
 
 
 if __name__ == "__main__":

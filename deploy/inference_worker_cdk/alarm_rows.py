@@ -1,8 +1,7 @@
 """The alarms as data: what each reads, when it rings, what it says and whom it tells.
 
-This file knows nothing of the CDK; `alarms.py` makes resources of the rows. Names and places
-are those of docs/runbook.md, metrics those of docs/metrics.md in the profile `core`, so that
-the alarms work with both profiles.
+Names and places are those of docs/runbook.md, metrics those of docs/metrics.md in the profile
+`core`, so that the alarms work with both profiles.
 
 Two rules of CloudWatch's stand behind the figures:
 
@@ -14,133 +13,17 @@ Two rules of CloudWatch's stand behind the figures:
   has at least two points to spare.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-MINUTE_S: Final = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """When alarms ring. In a stack two of them may be parameters.
-
-    Attributes:
-        oldest_job_s: OldestJob: how long a job may wait in its queue. Half of the deadline.
-        latency_ms: LatencySpike: the 95th percentile of answers that is too slow. Three times
-            what is budgeted.
-        unserved_percent: UpstreamUnserved: of what was to be called in a minute.
-        calls_min: With fewer calls in a minute no share of them is judged.
-        throttled_percent: ThrottleRising: of the calls of a minute.
-        fallback_percent: FallbackSustained: of the final records of a minute.
-        jobs_min: With fewer final records no share of them is judged: in a minute for
-            FallbackSustained, in the longer window for the SLO.
-        slo: The share of jobs that must get a good answer in time, below 1.
-        sync_age_s: BreakerStoreStale: how old a worker's view of the verdicts may be.
-    """
-
-    oldest_job_s: Any = 300
-    latency_ms: Any = 30_000
-    unserved_percent: float = 20
-    calls_min: int = 20
-    throttled_percent: float = 5
-    fallback_percent: float = 25
-    jobs_min: int = 5
-    slo: float = 0.99
-    sync_age_s: float = 60
-
-    def burnt(self, times: float) -> float:
-        """The percentage of jobs without a good answer that burns the budget so much too fast.
-
-        >>> Thresholds(slo=0.999).burnt(14.4)
-        1.44
-        """
-        return round(100 * times * (1 - self.slo), 6)
-
-
-@dataclass(frozen=True, slots=True)
-class Reads:
-    """One metric, with a statistic.
-
-    `of` is whose: ours (`worker`), or what AWS tells of a queue (`jobs`, `parked`, `dead`), of
-    the tasks (`fleet`) or of the log (`log`).
-    """
-
-    of: str
-    metric: str
-    statistic: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """One alarm on metrics.
-
-    Attributes:
-        says: What it means, in one sentence.
-        run: The first command.
-        reads: What it reads, by id. A single metric without `math` is read as it is.
-        math: The expression over them.
-        above: It rings above this, or from `at_least` on, or below `below`.
-        points: So many of the last `of` periods must be bad.
-        missing: What CloudWatch takes a missing point for.
-        tells: Whether it tells the chat by itself. Else only a composite speaks of it.
-        anchor: The paragraph of the runbook, where it is not that of its name.
-    """
-
-    name: str
-    says: str
-    run: str
-    reads: Mapping[str, Reads]
-    math: str | None = None
-    above: Any = None
-    at_least: Any = None
-    below: Any = None
-    points: int = 1
-    of: int = 1
-    period_s: int = MINUTE_S
-    missing: str = "notBreaching"
-    tells: bool = True
-    anchor: str | None = None
-
-    @property
-    def description(self) -> str:
-        """As whoever gets the notice reads it."""
-        return described(self.says, self.run, self.anchor or self.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composite:
-    """An alarm on alarms.
-
-    Attributes:
-        rule: In CloudWatch's words, with the names of alarms alone: `A OR (B AND C)`.
-        pages: Whether it calls somebody. Else it tells the chat.
-        quiet_while: The alarm that keeps it from telling anybody.
-    """
-
-    name: str
-    says: str
-    run: str
-    rule: str
-    pages: bool = False
-    quiet_while: str | None = None
-    parts: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        words = self.rule.replace("(", " ").replace(")", " ").split()
-        names = tuple(word for word in words if word not in ("AND", "OR", "NOT"))
-        object.__setattr__(self, "parts", names)
-
-    @property
-    def description(self) -> str:
-        """As whoever gets the notice reads it."""
-        return described(self.says, self.run, self.name)
-
-
-def described(says: str, run: str, anchor: str) -> str:
-    """One sentence, the first command, and the place in the runbook."""
-    return f"{says} First: {run}. docs/runbook.md#{anchor.lower()}"
-
+from inference_worker_cdk.alarm_kinds import (
+    FAST,
+    MINUTE_S,
+    SLOW,
+    Alarm,
+    Composite,
+    Reads,
+    Thresholds,
+)
 
 _STATUS: Final = "inference-worker status --why"
 _CIRCUIT: Final = "inference-worker breaker show --why"
@@ -149,11 +32,8 @@ _DEAD: Final = "inference-worker dead groups"
 VISIBLE: Final = "ApproximateNumberOfMessagesVisible"
 DELAYED: Final = "ApproximateNumberOfMessagesDelayed"
 AGE: Final = "ApproximateAgeOfOldestMessage"
-DELAY_MAX_S: Final = 900
-"""SQS delays no message for longer: a doorbell that is older is due."""
-
-
-USUAL: Final = Thresholds()
+OVERDUE_S: Final = 1200
+"""SQS delays no message for longer than 900 s: a doorbell that is older has not been heard."""
 
 
 def alarms(at: Thresholds) -> tuple[Alarm, ...]:
@@ -166,13 +46,13 @@ def composites() -> tuple[Composite, ...]:
     return (
         Composite(
             name="SloFastBurn",
-            says="The month's budget of jobs without a good answer goes 14.4 times too fast.",
+            says=f"The month's budget of jobs without a good answer goes {FAST:g} times too fast.",
             run=_STATUS,
             rule="SloBurn1h AND SloBurn5m",
         ),
         Composite(
             name="SloSlowBurn",
-            says="The month's budget of jobs without a good answer goes 6 times too fast.",
+            says=f"The month's budget of jobs without a good answer goes {SLOW:g} times too fast.",
             run="inference-worker dead groups --since 6h",
             rule="SloBurn6h AND SloBurn30m",
         ),
@@ -220,8 +100,8 @@ def _upstream(at: Thresholds) -> tuple[Alarm, ...]:
             },
             # With an open circuit hardly a call is left that could fail, and where jobs wait in
             # their queue nobody counts them as unserved: then the hold itself says it.
-            math="IF(FILL(hold,0) >= 1 AND FILL(visible,0) + FILL(due,0) + FILL(delayed,0) > 0, "
-            f"100, IF(FILL(calls,0) + FILL(unserved,0) >= {at.calls_min}, "
+            math="IF((FILL(hold,0) >= 1) AND (FILL(visible,0) + FILL(due,0) + FILL(delayed,0) > 0)"
+            f", 100, IF(FILL(calls,0) + FILL(unserved,0) >= {at.calls_min}, "
             "100 * (FILL(errors,0) + FILL(unserved,0)) / (FILL(calls,0) + FILL(unserved,0)), 0))",
             above=at.unserved_percent,
             points=3,
@@ -291,7 +171,7 @@ def _circuits(at: Thresholds) -> tuple[Alarm, ...]:
             reads={"open": most},
             at_least=1,
             points=2,
-            of=2,
+            of=4,  # so that a circuit which flaps rings once
             missing="ignore",
         ),
         Alarm(
@@ -356,8 +236,8 @@ def _queues(at: Thresholds) -> tuple[Alarm, ...]:
             },
             # A lane that is held is asked for nothing, so nothing is parked and nothing comes
             # back: only the age tells.
-            math=f"IF(FILL(age,0) > {DELAY_MAX_S} OR "
-            "FILL(parked,0) - FILL(back,0) > 0.1 * FILL(parked,0), 1, 0)",
+            math=f"IF((FILL(age,0) > {OVERDUE_S}) OR "
+            "(FILL(parked,0) - FILL(back,0) > 0.1 * FILL(parked,0)), 1, 0)",
             at_least=1,
             points=6,
             of=6,
@@ -371,7 +251,7 @@ def _queues(at: Thresholds) -> tuple[Alarm, ...]:
                 "visible": Reads("jobs", VISIBLE, "Maximum"),
                 "jobs": Reads("worker", "JobsTerminal", "Sum"),
             },
-            math="IF(FILL(visible,0) > 0 AND FILL(jobs,0) < 1, 1, 0)",
+            math="IF((FILL(visible,0) > 0) AND (FILL(jobs,0) < 1), 1, 0)",
             at_least=1,
             points=10,
             of=12,
@@ -425,10 +305,10 @@ def _fleet(at: Thresholds) -> tuple[Alarm, ...]:
 
 def _slo(at: Thresholds) -> tuple[Alarm, ...]:
     return (
-        _burn(at, "SloBurn1h", 14.4, 60, "SloFastBurn"),
-        _burn(at, "SloBurn5m", 14.4, 5, "SloFastBurn"),
-        _burn(at, "SloBurn6h", 6, 360, "SloSlowBurn"),
-        _burn(at, "SloBurn30m", 6, 30, "SloSlowBurn"),
+        _burn(at, "SloBurn1h", FAST, 60, "SloFastBurn"),
+        _burn(at, "SloBurn5m", FAST, 5, "SloFastBurn"),
+        _burn(at, "SloBurn6h", SLOW, 360, "SloSlowBurn"),
+        _burn(at, "SloBurn30m", SLOW, 30, "SloSlowBurn"),
     )
 
 

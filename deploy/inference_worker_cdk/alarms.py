@@ -17,16 +17,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from inference_worker_cdk.alarm_rows import (
-    Alarm,
-    Composite,
-    Reads,
-    Thresholds,
-    alarms,
-    composites,
-)
+from inference_worker_cdk.alarm_kinds import Alarm, Composite, Reads, Thresholds
+from inference_worker_cdk.alarm_rows import alarms, composites
+from inference_worker_cdk.catalogue import written
 
-SUPPRESSOR_WAIT_S: Final = 180
+SUPPRESSOR_WAIT_S: Final = 120
 """How long UpstreamWorse waits for CircuitOpen to ring, before it speaks itself."""
 SUPPRESSOR_EXTENSION_S: Final = 300
 """How long it stays quiet after the circuit has closed: shares of five minutes still ring then."""
@@ -126,11 +121,8 @@ class Alarms(Construct):
     def _watched(self, row: Alarm) -> dict[str, Any]:
         if row.math is None:
             ((_, read),) = row.reads.items()
-            place = self._places[read.of]
             return {
-                "namespace": place.namespace,
-                "metric_name": read.metric,
-                "dimensions": _dimensions(place, cloudwatch.CfnAlarm.DimensionProperty),
+                **self._named(read),
                 "statistic": read.statistic,
                 "period": row.period_s,
             }
@@ -144,7 +136,9 @@ class Alarms(Construct):
                         id=name,
                         return_data=False,
                         metric_stat=cloudwatch.CfnAlarm.MetricStatProperty(
-                            metric=self._metric(read), period=row.period_s, stat=read.statistic
+                            metric=cloudwatch.CfnAlarm.MetricProperty(**self._named(read)),
+                            period=row.period_s,
+                            stat=read.statistic,
                         ),
                     )
                     for name, read in row.reads.items()
@@ -152,13 +146,17 @@ class Alarms(Construct):
             ]
         }
 
-    def _metric(self, read: Reads) -> Any:
+    def _named(self, read: Reads) -> dict[str, Any]:
         place = self._places[read.of]
-        return cloudwatch.CfnAlarm.MetricProperty(
-            namespace=place.namespace,
-            metric_name=read.metric,
-            dimensions=_dimensions(place, cloudwatch.CfnAlarm.DimensionProperty),
-        )
+        ours = read.of == "worker"
+        return {
+            "namespace": place.namespace,
+            "metric_name": written(read.metric, core=True) if ours else read.metric,
+            "dimensions": [
+                cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value)
+                for name, value in place.dimensions.items()
+            ],
+        }
 
     def _composite(self, row: Composite) -> Any:
         # By reference, so that CloudFormation makes the parts first.
@@ -185,7 +183,3 @@ class Alarms(Construct):
             ok_actions=[topic],
             **quiet,
         )
-
-
-def _dimensions(place: Place, made: Any) -> list[Any]:
-    return [made(name=name, value=value) for name, value in place.dimensions.items()]

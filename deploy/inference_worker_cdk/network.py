@@ -50,6 +50,8 @@ def network(scope: Construct, preset: Network) -> Any:
     )
     # The CDK would name each part after the stack that was synthesized, not after this one.
     Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=300)
+    for tag in ("aws-cdk:subnet-name", "aws-cdk:subnet-type"):  # nobody looks this network up
+        Tags.of(vpc).remove(tag, priority=300)
     for name in ("S3", "DYNAMODB"):
         vpc.add_gateway_endpoint(
             name.title(), service=getattr(ec2.GatewayVpcEndpointAwsService, name)

@@ -1,10 +1,10 @@
-"""The stack of template.json: an `InferenceWorker` in a network of its own.
+"""The stack of template.json: an `InferenceWorker` in a network of its own; and its dashboard.
 
 What differs between accounts is a parameter, so the synthesized template is the same
 everywhere: it needs no bootstrap, carries no assets and names no account.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from aws_cdk import (
     Aws,
@@ -19,10 +19,14 @@ from aws_cdk import (
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from inference_worker_cdk.alarm_rows import USUAL, Thresholds
+from inference_worker_cdk.alarm_kinds import USUAL, Thresholds
+from inference_worker_cdk.alarms import Place
+from inference_worker_cdk.dashboard import Dashboard
 from inference_worker_cdk.network import Network, network
-from inference_worker_cdk.worker import InferenceWorker
+from inference_worker_cdk.worker import NAMESPACE, InferenceWorker
 
+DRAWN: Final = ("ClusterName", "ServiceName", "LogGroupName")
+"""Outputs that the dashboard's stack imports: CloudFormation finds these names itself."""
 _ARN = "arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:"
 
 
@@ -99,6 +103,8 @@ class InferenceWorkerStack(Stack):
         self._name_what_is_kept()
         for name, alarm in self.worker.alarms.named.items():
             alarm.override_logical_id(f"Alarm{name}")
+        for name, topic in (("PageTopic", self.worker.page), ("ChatTopic", self.worker.chat)):
+            topic.node.default_child.override_logical_id(name)
         self._write_to(called_by)
         for name, value, what in (
             ("JobsQueueUrl", self.worker.queues.jobs.queue_url, "Where producers send jobs"),
@@ -112,7 +118,8 @@ class InferenceWorkerStack(Stack):
             ("PageTopicArn", self.worker.page.topic_arn, "What must call somebody"),
             ("ChatTopicArn", self.worker.chat.topic_arn, "What may be read later"),
         ):
-            CfnOutput(self, name, value=value, description=what)
+            shared = f"{Aws.STACK_NAME}-{name}" if name in DRAWN else None
+            CfnOutput(self, name, value=value, description=what, export_name=shared)
 
     def _write_to(self, address: Any) -> None:
         """Tell an address what pages; it must agree first, by the link in SNS's first mail."""
@@ -146,3 +153,38 @@ class InferenceWorkerStack(Stack):
 
     def _parameter(self, name: str, description: str, **more: Any) -> Any:
         return CfnParameter(self, name, description=description, **({"type": "String"} | more))
+
+
+class DashboardStack(Stack):
+    """The dashboard of a stack, by that one's name.
+
+    It is a stack of its own, for CloudFormation takes 51,200 bytes in one request, and both
+    together are larger.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, of: str | None = None) -> None:
+        super().__init__(
+            scope,
+            id_,
+            description="inference-worker: the dashboard of one stack",
+            synthesizer=BootstraplessSynthesizer(),
+        )
+        worker = CfnParameter(
+            self, "Worker", description="Name of the stack whose dashboard it is.", default=of
+        ).value_as_string
+
+        def told(output: str) -> Any:
+            return Fn.import_value(f"{worker}-{output}")
+
+        queues = {
+            role: Place(namespace="AWS/SQS", dimensions={"QueueName": f"{worker}-{role}"})
+            for role in ("jobs", "parked", "dead")
+        }
+        tasks = {"ClusterName": told("ClusterName"), "ServiceName": told("ServiceName")}
+        log = {"LogGroupName": told("LogGroupName")}
+        places = queues | {
+            "worker": Place(namespace=NAMESPACE, dimensions={"Service": worker}),
+            "fleet": Place(namespace="ECS/ContainerInsights", dimensions=tasks),
+            "log": Place(namespace="AWS/Logs", dimensions=log),
+        }
+        Dashboard(self, "Dashboard", service=worker, places=places)

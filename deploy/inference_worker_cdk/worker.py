@@ -16,7 +16,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from inference_worker_cdk import rights, stores
-from inference_worker_cdk.alarm_rows import USUAL, Thresholds
+from inference_worker_cdk.alarm_kinds import USUAL, Thresholds
 from inference_worker_cdk.alarms import Alarms, Place
 
 LEASE_S: Final = 90  # `queue.lease_s`
@@ -49,8 +49,8 @@ class InferenceWorker(Construct):
         at: When the alarms ring.
 
     The parts are there for more: `queues`, `tables`, `bucket`, `cluster`, `fleet` (the service),
-    `door` (its security group), `task_role`, `log_group`, `alarms`, and the topics that these
-    tell, `page` and `chat`.
+    `door` (its security group), `task_role`, `log_group`, `alarms`, the topics that these tell,
+    `page` and `chat`, and `places`, where their metrics lie.
     """
 
     def __init__(
@@ -95,9 +95,8 @@ class InferenceWorker(Construct):
         self.door = self._door(vpc)
         self.fleet = self._service(definition, tasks)
         namespace = settings.get("WORKER_METRICS__NAMESPACE", NAMESPACE)
-        self.alarms = Alarms(
-            self, "Alarm", service=service, places=self._places(service, namespace), at=at
-        )
+        self.places = self._places(service, namespace)
+        self.alarms = Alarms(self, "Alarm", service=service, places=self.places, at=at)
         self.page, self.chat = self.alarms.page, self.alarms.chat
         self._roll_back_for_our_faults()
 

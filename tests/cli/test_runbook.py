@@ -21,6 +21,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 ALARMS = [
     "UserImpact",
     "DataAtRisk",
+    "UpstreamWorse",
     "UpstreamUnserved",
     "CircuitOpen",
     "CircuitOpenLong",
@@ -31,7 +32,9 @@ ALARMS = [
     "DlqNotEmpty",
     "OldestJob",
     "ParkedOld",
+    "Standstill",
     "FleetSilent",
+    "UnhandledErrors",
     "BreakerStoreStale",
     "FallbackSustained",
     "SloFastBurn",

@@ -4,12 +4,14 @@ Without the CDK (`requirements/deploy.txt`, which `make test` installs) what mak
 is skipped, and says so; in CI never.
 """
 
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +52,18 @@ def template(request: pytest.FixtureRequest) -> Template:
 @pytest.fixture(scope="session")
 def templates() -> Mapping[str, Template]:
     return {name: read(name) for name in FILES}
+
+
+@pytest.fixture
+def without_cdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Modules of deploy/ that are data, without the CDK that their package would import."""
+    folder = DEPLOY / "inference_worker_cdk"
+    spec = importlib.util.spec_from_file_location(
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    package = importlib.util.module_from_spec(spec)  # and never run
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    yield lambda name: importlib.import_module(f"{package.__name__}.{name}")
+    for name in [one for one in sys.modules if one.startswith(f"{package.__name__}.")]:
+        del sys.modules[name]

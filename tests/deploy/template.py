@@ -1,6 +1,7 @@
 """A template as data: its resources by type, statements of its policies, what a Ref leads to."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = ("template.json", "template.isolated.json")
+DASHBOARD = "dashboard.json"
 
 Template = dict[str, Any]
 
@@ -48,7 +50,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def plain(value: Any, given: Mapping[str, str]) -> Any:
+def plain(value: Any, given: Mapping[str, Any]) -> Any:
     """A value with its references resolved, where `given` knows them."""
     if isinstance(value, list):
         return [plain(one, given) for one in value]
@@ -57,7 +59,14 @@ def plain(value: Any, given: Mapping[str, str]) -> Any:
     if set(value) == {"Ref"}:
         return given.get(value["Ref"], value["Ref"])
     if set(value) == {"Fn::GetAtt"}:
-        return ".".join(value["Fn::GetAtt"])
+        name = ".".join(value["Fn::GetAtt"])
+        return given.get(name, name)
+    if set(value) == {"Fn::Sub"}:
+        return re.sub(
+            r"\$\{([^!}][^}]*)\}", lambda one: str(given.get(one[1], one[1])), value["Fn::Sub"]
+        ).replace("${!", "${")
+    if set(value) == {"Fn::ImportValue"}:
+        return plain(value["Fn::ImportValue"], given)
     if set(value) == {"Fn::Join"}:
         glue, parts = value["Fn::Join"]
         return glue.join(str(one) for one in plain(parts, given))

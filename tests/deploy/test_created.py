@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from tests.cli.doctor.awscli import parsed
 from tests.cli.doctor.room import LIMITS
-from tests.deploy.template import FILES, Template, container, of_type, plain, read
+from tests.deploy.template import DASHBOARD, FILES, Template, container, of_type, plain, read
 from worker.cli.doctor.exam import Report, examine
 from worker.cli.doctor.finding import Level
 from worker.client import Client
@@ -63,29 +63,30 @@ class Account:
     variables: Mapping[str, str]
     cloudformation: Any
 
-    async def create(self, template: Template) -> dict[str, str]:
+    async def create(
+        self, template: Template, given: Mapping[str, str] = GIVEN, *, name: str = NAME
+    ) -> dict[str, str]:
         """Create it; the physical ids by logical id."""
-        given = [{"ParameterKey": k, "ParameterValue": v} for k, v in GIVEN.items()]
         await self.cloudformation.create_stack(
-            StackName=NAME,
+            StackName=name,
             TemplateBody=json.dumps(template),
-            Parameters=given,
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
         state = "CREATE_IN_PROGRESS"
         while state.endswith("IN_PROGRESS"):
-            (told,) = (await self.cloudformation.describe_stacks(StackName=NAME))["Stacks"]
+            (told,) = (await self.cloudformation.describe_stacks(StackName=name))["Stacks"]
             state = told["StackStatus"]
             await asyncio.sleep(0.02)
-        rows = await self.cloudformation.describe_stack_resources(StackName=NAME)
+        rows = await self.cloudformation.describe_stack_resources(StackName=name)
         found = {
             row["LogicalResourceId"]: row["PhysicalResourceId"] for row in rows["StackResources"]
         }
-        assert state == "CREATE_COMPLETE", await self._why()
+        assert state == "CREATE_COMPLETE", await self._why(name)
         return found
 
-    async def _why(self) -> list[str]:
-        told = await self.cloudformation.describe_stack_events(StackName=NAME)
+    async def _why(self, name: str) -> list[str]:
+        told = await self.cloudformation.describe_stack_events(StackName=name)
         return [str(one) for one in told["StackEvents"] if "FAILED" in one["ResourceStatus"]]
 
     async def mend(self, commands: list[str]) -> None:
@@ -251,7 +252,25 @@ def test_alarms_on_one_metric_are_created_as_they_are_written() -> None:
         assert oldest["Dimensions"] == [{"Name": "QueueName", "Value": f"{NAME}-jobs"}]
         assert oldest["Threshold"] == 300
         (chat,) = oldest["AlarmActions"]
-        assert chat == made[next(name for name in made if name.startswith("WorkerAlarmChat"))]
+        assert chat == made["ChatTopic"]
+
+    in_account(story)
+
+
+def test_the_dashboard_is_created_beside_the_stack_that_it_shows() -> None:
+    async def story(here: Account) -> None:
+        made = await here.create(known(read("template.json")))
+
+        await here.create(read(DASHBOARD), {"Worker": NAME}, name=f"{NAME}-dashboard")
+        async with get_session().create_client(
+            "cloudwatch", endpoint_url=here.stack.url
+        ) as cloudwatch:
+            body = json.loads((await cloudwatch.get_dashboard(DashboardName=NAME))["DashboardBody"])
+
+        (logs,) = [made[name] for name in made if name.startswith("WorkerLogs")]
+        queries = [one["properties"]["query"] for one in body["widgets"] if one["type"] == "log"]
+        assert queries
+        assert all(query.startswith(f"SOURCE '{logs}' | ") for query in queries)
 
     in_account(story)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -201,4 +202,6 @@ def test_the_cdks_command_line_makes_the_same_template(tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stderr
     made = json.loads((tmp_path / "chat.template.json").read_text())
-    assert made == read("template.isolated.json")
+    shorter = runpy.run_path(str(DEPLOY / "app.py"))["shorter"]
+    assert shorter(made) == read("template.isolated.json")
+    assert (tmp_path / "chat-dashboard.template.json").exists()

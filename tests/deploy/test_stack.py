@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.template import (
+    DASHBOARD,
     DEPLOY,
     FILES,
     ROOT,
@@ -35,7 +36,7 @@ GIVEN = {"AWS::StackName": "chat", "AWS::Partition": "aws", "AWS::Region": "eu-w
 HERE = GIVEN | {"AWS::AccountId": "123456789012"}
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, DASHBOARD])
 def test_the_committed_template_is_what_the_code_makes(name: str, synthesized: Path) -> None:
     made = (synthesized / name).read_bytes()
 
@@ -59,7 +60,7 @@ def test_a_template_needs_no_bootstrap_and_no_assets(template: Template) -> None
     }
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, DASHBOARD])
 def test_a_template_can_be_sent_in_one_request(name: str) -> None:
     assert (DEPLOY / name).stat().st_size < 51_200  # beyond it has to lie in a bucket
 

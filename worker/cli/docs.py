@@ -1,6 +1,7 @@
 """The reference pages, written from the code: `python -m worker.cli.docs docs`.
 
 Some are written whole; of `breaker.md` and `metrics.md` only parts are, between their marks.
+The example of the settings and the catalogue that deploy/ draws from lie beside the folder.
 A test fails when a page is not what this writes.
 """
 
@@ -25,17 +26,19 @@ from worker.core.result_schema import SCHEMA
 from worker.runtime.telemetry import EVENTS, LEVELS
 from worker.settings.fields import ANY, rows
 
+CATALOGUE_FILE: Final = "../deploy/inference_worker_cdk/catalogue.json"
 _MADE: Final = "<!-- Written by `python -m worker.cli.docs docs`; edit the code instead. -->"
 
 
 def pages() -> dict[str, str]:
-    """Every page by its file name; the example of a settings file lies beside the folder."""
+    """Every page by its file name."""
     return {
         "events.md": events_page(),
         "settings.md": settings_page(),
         "breaker.svg": svg(),
         "../worker.example.toml": settings_file(queue_url=QUEUE_URL, model=MODEL),
         "result.schema.json": json.dumps(SCHEMA, indent=2, ensure_ascii=False) + "\n",
+        CATALOGUE_FILE: catalogue_file(),
     }
 
 
@@ -67,9 +70,28 @@ def metrics_parts() -> dict[str, str]:
     }
 
 
+def catalogue_file() -> str:
+    """The catalogue for deploy/, which imports nothing of ours: a metric on each line."""
+    rows = (
+        f" {json.dumps(metric.name)}: "
+        + json.dumps(
+            {
+                "unit": metric.unit.value,
+                "core": _dimensions(metric.within(Profile.CORE)),
+                "full": _dimensions(metric),
+            }
+        )
+        for metric in CATALOGUE.values()
+    )
+    return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def _dimensions(metric: Metric | None) -> list[list[str]]:
+    return [] if metric is None else [[*names] for names in metric.dimensions]
+
+
 def _sets(metric: Metric | None) -> str:
-    sets = () if metric is None else metric.dimensions
-    return " ".join(f"[{', '.join(names)}]" for names in sets)
+    return " ".join(f"[{', '.join(names)}]" for names in _dimensions(metric))
 
 
 def _list(values: Iterable[str]) -> str:
@@ -147,6 +169,7 @@ def _default(value: object) -> str:
 def main(folder: Path) -> None:
     """Write every page, and the parts of pages that are there."""
     for name, text in pages().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     for name, written in parts().items():
         page = (folder / name).read_text(encoding="utf-8")

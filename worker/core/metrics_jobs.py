@@ -70,7 +70,7 @@ ROWS: Final = (
         "made, for circuits or quotas gave no leave",
         meaning="Runs that wanted a call and got none: the rate of errors is (ModelErrors + "
         "JobsUnserved) / (ModelCalls + JobsUnserved). What waits in its queue meanwhile is not "
-        "received, and not in here: BreakerOpen tells of it.",
+        "received, and not in here: UpstreamHold tells of it.",
         core=True,
     ),
     Metric(

@@ -15,6 +15,8 @@ from botocore.validate import ParamValidator
 
 SESSION = botocore.session.Session()
 SERVICES = {"s3api": "s3"}
+# What the command line calls otherwise: `--endpoint-url` would begin like it.
+RENAMED = {("sns", "Subscribe", "endpoint"): "notification-endpoint"}
 
 
 def parsed(command: str) -> tuple[str, str, dict[str, Any]]:
@@ -27,7 +29,11 @@ def parsed(command: str) -> tuple[str, str, dict[str, Any]]:
     assert name in operations, f"{service} has no {name}"
     operation = model.operation_model(operations[name])
     shape: Any = operation.input_shape
-    members = {xform_name(one, "-"): one for one in (shape.members if shape else {})}
+    members = {
+        RENAMED.get((service, operations[name], option), option): one
+        for one in (shape.members if shape else {})
+        for option in [xform_name(one, "-")]
+    }
     given = dict[str, Any]()
     for option, values in _options(rest):
         if option == "region":
