@@ -121,7 +121,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Rings]]] = {
     },
 }
 FLAPS: Final = "a_flapping_model"
-"""Has a test of its own: its circuit opens and closes, and so does CircuitOpen."""
+"""Has a test of its own: its circuit opens and closes all the time."""
 
 
 # --- what was measured -------------------------------------------------------

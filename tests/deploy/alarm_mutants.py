@@ -7,7 +7,6 @@ another treatment of missing points where none is ever missing.
 """
 
 import copy
-import itertools
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -360,43 +359,18 @@ def _referred(value: Mapping[str, Any]) -> str:
     return str(value["Fn::GetAtt"][0])
 
 
-_MARK: Final = "\x00"
+_ASKED: Final = re.compile(r'ALARM\("\$\{(\w+)\}"\)')
 
 
-def _rules(rule: Any) -> Iterator[tuple[str, Any]]:
-    """The rule, a text or a Fn::Join of texts and references, with one thing wrong."""
-    parts = rule["Fn::Join"][1] if isinstance(rule, dict) else [rule]
-    references = [part for part in parts if not isinstance(part, str)]
-    text = "".join(part if isinstance(part, str) else _MARK for part in parts)
-
-    def joined(text: str, kept: list[Any]) -> Any:
-        pieces, found = text.split(_MARK), []
-        for piece, reference in itertools.zip_longest(pieces, kept):
-            found += [piece] if piece else []
-            found += [reference] if reference is not None else []
-        return {"Fn::Join": ["", found]}
-
+def _rules(rule: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """The rule, a text with references, with one thing wrong."""
+    text = rule["Fn::Sub"]
     for one in re.finditer(r"\b(AND|OR)\b", text):
         other = "OR" if one[0] == "AND" else "AND"
-        yield (
-            f"{one[0]} at {one.start()} is {other}",
-            joined(text[: one.start()] + other + text[one.end() :], references),
-        )
-    for n, one in enumerate(re.finditer(rf'ALARM\("{_MARK}"\)', text)):
-        name = references[n]
-        kept = [other for m, other in enumerate(references) if m != n]
-        for constant in ("TRUE", "FALSE"):
-            yield (
-                f"{name} is {constant}",
-                joined(text[: one.start()] + constant + text[one.end() :], kept),
-            )
-        for asked in (f'OK("{_MARK}")', f'NOT ALARM("{_MARK}")'):
-            yield (
-                f"{asked} of {name}",
-                joined(text[: one.start()] + asked + text[one.end() :], references),
-            )
-        other = references[(n + 1) % len(references)]
-        yield (
-            f"{other} in place of {name}",
-            joined(text, [*references[:n], other, *references[n + 1 :]]),
-        )
+        wrong = text[: one.start()] + other + text[one.end() :]
+        yield f"{one[0]} at {one.start()} is {other}", {"Fn::Sub": wrong}
+    asked = list(_ASKED.finditer(text))
+    for one, next_ in zip(asked, [*asked[1:], asked[0]], strict=True):
+        for put_ in ("TRUE", "FALSE", f'OK("${{{one[1]}}}")', f"NOT {one[0]}", next_[0]):
+            wrong = text[: one.start()] + put_ + text[one.end() :]
+            yield f"{put_} in place of {one[1]}", {"Fn::Sub": wrong}

@@ -32,6 +32,8 @@ from worker.core.series import Measurement, Metrics
 from worker.sim.clock import EPOCH
 
 Rang = tuple[int, int | None]
+WORSE_WAITS: Final = 2
+"""Minutes that UpstreamWorse leaves CircuitOpen to speak for it."""
 Values = tuple[float, ...]
 NAMES: Final = Names(routes=frozenset({"default"}), targets=frozenset({"near"}))
 
@@ -227,10 +229,20 @@ def strip(
     name: str,
     *pieces: tuple[int, Minute],
     rings: Mapping[str, Sequence[Rang]] | None = None,
-    worse: tuple[int, ...] = (),
+    worse: tuple[int, ...] | None = None,
 ) -> Strip:
-    """A strip of so many minutes of each kind."""
+    """A strip of so many minutes of each kind.
+
+    UpstreamWorse tells what lasts longer than it waits, unless `worse` says otherwise.
+    """
     minutes = tuple(minute for times, minute in pieces for _ in range(times))
+    if worse is None:
+        lasted = [
+            (fired + WORSE_WAITS, cleared)
+            for fired, cleared in (rings or {}).get("UpstreamWorse", ())
+            if cleared is None or fired + WORSE_WAITS < cleared
+        ]
+        worse = tuple(n for pair in lasted for n in pair if n is not None)
     return Strip(name, minutes, rings or {}, worse)
 
 
@@ -318,7 +330,6 @@ _UNSERVED = (
             **also(((12, 17),), "UpstreamUnserved", "UpstreamWorse"),
             **also(((17, None),), "FleetSilent", "UserImpact"),
         },
-        worse=(15, 17),
     ),
 )
 ILL = replace(MORE, open=(1, 1))
@@ -329,9 +340,10 @@ _WORSE = (
         (10, ILL),  # 10
         (10, WELL),
         rings={
-            "CircuitOpen": ((11, 20),),
+            "CircuitOpen": ((11, 22),),
             **also(((12, 22),), "UpstreamUnserved", "UpstreamWorse"),
         },
+        worse=(),
     ),
     strip(
         "a circuit that opens in time speaks for it",
@@ -340,21 +352,22 @@ _WORSE = (
         (7, ILL),
         (10, WELL),
         rings={
-            "CircuitOpen": ((14, 20),),
+            "CircuitOpen": ((14, 22),),
             **also(((12, 22),), "UpstreamUnserved", "UpstreamWorse"),
         },
+        worse=(),
     ),
     strip(
-        "a circuit that opens too late does not",
+        "a circuit that opens too late does not, but for the end",
         (10, WELL),
         (6, MORE),  # 10
         (4, ILL),
         (10, WELL),
         rings={
-            "CircuitOpen": ((17, 20),),
+            "CircuitOpen": ((17, 22),),
             **also(((12, 22),), "UpstreamUnserved", "UpstreamWorse"),
         },
-        worse=(15, 25),
+        worse=(14, 27),
     ),
     strip(
         "what outlasts its circuit speaks again",
@@ -363,10 +376,10 @@ _WORSE = (
         (10, MORE),
         (10, WELL),
         rings={
-            "CircuitOpen": ((11, 15),),
+            "CircuitOpen": ((11, 17),),
             **also(((12, 27),), "UpstreamUnserved", "UpstreamWorse"),
         },
-        worse=(20, 27),
+        worse=(22, 27),
     ),
 )
 
@@ -384,7 +397,6 @@ _THROTTLES = (
         *drawn("XXXX......XXXX............X..X.X.X.X", THROTTLED),  # 50 to 85
         (10, WELL),
         rings=also(((16, 22), (85, 86)), "ThrottleRising", "UpstreamWorse"),
-        worse=(19, 22),
     ),
     strip(
         "throttles of few calls are no share",
@@ -394,7 +406,6 @@ _THROTTLES = (
         (5, Minute(good=18, throttled=2)),  # 26
         (10, WELL),
         rings=also(((30, 36),), "ThrottleRising", "UpstreamWorse"),
-        worse=(33, 36),
     ),
     strip(
         "silence ends throttles",
@@ -405,7 +416,6 @@ _THROTTLES = (
             **also(((14, 24),), "ThrottleRising", "UpstreamWorse"),
             **also(((21, None),), "FleetSilent", "UserImpact"),
         },
-        worse=(17, 24),
     ),
 )
 
@@ -446,7 +456,6 @@ _LATENCY = (
             **also(((12, 17),), "LatencySpike", "UpstreamWorse"),
             **also(((17, None),), "FleetSilent", "UserImpact"),
         },
-        worse=(15, 17),
     ),
 )
 
@@ -552,7 +561,7 @@ _CIRCUITS = (
         (5, WELL),
         (15, OPEN),  # 61
         (5, WELL),
-        rings={"CircuitOpen": ((27, 28), (43, 56), (62, 76)), "CircuitOpenLong": ((75, 76),)},
+        rings={"CircuitOpen": ((27, 30), (43, 58), (62, 78)), "CircuitOpenLong": ((75, 76),)},
     ),
     strip(
         "a circuit that is open at one worker, or at one reading",
@@ -560,7 +569,7 @@ _CIRCUITS = (
         (15, Minute(open=(0, 1))),  # 20
         (20, WELL),
         rings={
-            "CircuitOpen": ((21, 35),),
+            "CircuitOpen": ((21, 37),),
             "CircuitOpenLong": ((34, 35),),
             "CircuitFlapping": ((24, 45),),
         },
@@ -588,7 +597,7 @@ _CIRCUITS = (
         (5, WELL),
         rings={
             "CircuitFlapping": ((32, 35),),
-            "CircuitOpen": ((91, 110),),
+            "CircuitOpen": ((23, 24), (26, 27), (29, 30), (32, 33), (91, 112)),
             "CircuitOpenLong": ((104, 110),),
         },
     ),
@@ -633,7 +642,7 @@ _STORE = (
 # --- queues -------------------------------------------------------------------
 
 NO_QUEUES = Minute(jobs=(), oldest=(), due=(), delayed=(), parked_age=(), letters=())
-OVERDUE = Minute(parked_age=(100, 901))
+OVERDUE = Minute(parked_age=(100, 1201))
 STANDS = replace(IDLE, jobs=(0, 1))
 _QUEUES = (
     strip(
@@ -664,7 +673,7 @@ _QUEUES = (
         (10, WELL),
         (30, OVERDUE),  # 10
         (20, WELL),
-        (35, Minute(parked_age=(900,))),  # 60
+        (35, Minute(parked_age=(1200,))),  # 60
         (10, WELL),
         (21, OVERDUE),  # 105: in six periods of five minutes, but not in each of them
         (15, WELL),
@@ -835,7 +844,7 @@ _CALLS = (
         (20, replace(OPEN, oldest=(320,))),  # 20
         (5, WELL),
         rings={
-            "CircuitOpen": ((21, 40),),
+            "CircuitOpen": ((21, 42),),
             "CircuitOpenLong": ((34, 40),),
             "OldestJob": ((22, 40),),
             "UserImpact": ((34, 40),),
@@ -844,10 +853,10 @@ _CALLS = (
     strip(
         "a long outage, and parked jobs that are old",
         (20, WELL),
-        (30, replace(OPEN, parked_age=(901,))),  # 20
+        (30, replace(OPEN, parked_age=(1201,))),  # 20
         (5, WELL),
         rings={
-            "CircuitOpen": ((21, 50),),
+            "CircuitOpen": ((21, 52),),
             "CircuitOpenLong": ((34, 50),),
             "ParkedOld": ((45, 54),),
             "UserImpact": ((45, 50),),
@@ -867,7 +876,7 @@ _CALLS = (
     strip(
         "a standstill, and parked jobs that are old",
         (12, WELL),
-        (30, replace(STANDS, parked_age=(901,))),  # 12
+        (30, replace(STANDS, parked_age=(1201,))),  # 12
         (5, WELL),
         rings={
             "Standstill": ((21, 44),),
@@ -878,7 +887,7 @@ _CALLS = (
     strip(
         "old jobs here and there",
         (10, WELL),
-        (30, Minute(oldest=(320,), parked_age=(901,))),  # 10
+        (30, Minute(oldest=(320,), parked_age=(1201,))),  # 10
         (8, WELL),
         rings={
             "OldestJob": ((12, 40),),
