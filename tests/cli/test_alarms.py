@@ -75,10 +75,10 @@ def test_it_says_what_rang_when_and_whom_it_told(capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr()
     assert "2026-11-23 08:00 to 2026-11-23 08:30 UTC, 30 minutes" in shown.out
     assert "metrics: 59 lines; other: 30; broken: 1" in shown.out
-    assert "+12 min 08:13    +22 min 08:23    Chat" in shown.out
-    assert "+15 min 08:16    still rings      Chat" in shown.out
+    assert "+13 min 08:13    +23 min 08:23    Chat" in shown.out
+    assert "+16 min 08:16    still rings      Chat" in shown.out
     assert "InferenceWorker JobsUnserved [Service=inference-worker]: Unserved" in shown.out
-    assert "+15   08:16  both                 ALARM  to Page" in shown.out
+    assert "+16   08:16  both                 ALARM  to Page" in shown.out
     assert shown.err == (
         "queue.jsonl, line 4: namespace and metric are texts, dimensions an object\n"
     )
@@ -93,17 +93,17 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["minutes"], told["from"]) == (40, "2026-11-23T08:00:00+00:00")
     assert by_id["Unserved"]["rang"] == [
         {
-            "fired": 12,
+            "fired": 13,
             "fired_at": "2026-11-23T08:13:00+00:00",
-            "cleared": 22,
+            "cleared": 23,
             "cleared_at": "2026-11-23T08:23:00+00:00",
         }
     ]
     assert by_id["DeadJobs"]["absent"] == ["AWS/SQS Visible [QueueName=inference-worker-dead]"]
     assert [(one["minute"], one["alarm"], one["state"], one["to"]) for one in told["notices"]] == [
-        (12, "Unserved", "ALARM", "Chat"),
-        (13, "Worse", "ALARM", "Chat"),
-        (22, "Unserved", "OK", "Chat"),
+        (13, "Unserved", "ALARM", "Chat"),
+        (14, "Worse", "ALARM", "Chat"),
+        (23, "Unserved", "OK", "Chat"),
     ]
 
 

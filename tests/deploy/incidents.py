@@ -292,12 +292,12 @@ def an_outage_with_another_target() -> Incident:
 
 
 def a_flapping_model() -> Incident:
-    """A minute dead, two minutes well, for 30 minutes."""
+    """A minute dead, two minutes well, ten times."""
 
     def mood(call: ModelCall, dice: random.Random) -> Reply:
         return (failing() if call.now // MIN % 3 == 1 else well)(call, dice)
 
-    return played(Stage(mood=ill(40, mood), minutes=65), model=(LEAD, 40))
+    return played(Stage(mood=ill(40, mood), minutes=60), flaps=(LEAD, 38))
 
 
 def throttles() -> Incident:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,7 @@ from worker.ops.desk import Misused
 from worker.words.given import seconds_of
 
 STDIN: Final = Path("-")
+WIDTH: Final = 100
 AFTER_MAX_S: Final = 86_400.0
 _SHOWN: Final = 5  # broken lines that are named, of each file
 
@@ -142,8 +144,13 @@ def _must_meet(found: Alarms, had: Read, template: Path) -> None:
 
 
 def _at(story: Story, minute: int) -> datetime:
-    """When a minute ends: then its alarms were looked at."""
+    """When a minute ends, counted from 0: then its alarms were looked at."""
     return datetime.fromtimestamp((story.start + minute + 1) * MINUTE_S, UTC)
+
+
+def _end(minute: int | None) -> int | None:
+    """How many minutes after the start that was."""
+    return None if minute is None else minute + 1
 
 
 def _names(found: Alarms, story: Story) -> dict[str, str]:
@@ -169,9 +176,9 @@ def _as_json(had: Read, story: Story, names: Mapping[str, str]) -> dict[str, Any
                 "state": one.states[-1].value,
                 "rang": [
                     {
-                        "fired": span.fired,
+                        "fired": _end(span.fired),
                         "fired_at": _at(story, span.fired),
-                        "cleared": span.cleared,
+                        "cleared": _end(span.cleared),
                         "cleared_at": None if span.cleared is None else _at(story, span.cleared),
                     }
                     for span in one.spans
@@ -182,7 +189,7 @@ def _as_json(had: Read, story: Story, names: Mapping[str, str]) -> dict[str, Any
         ],
         "notices": [
             {
-                "minute": one.minute,
+                "minute": _end(one.minute),
                 "at": _at(story, one.minute),
                 "alarm": names[one.alarm],
                 "state": one.state.value,
@@ -212,11 +219,11 @@ def _as_text(had: Read, story: Story, names: Mapping[str, str]) -> str:
             for id_, one in story.alarms.items()
             if not one.rings and one.states[-1] is wanted
         )
-        lines += ["", f"{heading}: {', '.join(quiet)}"] if quiet else []
+        lines += ["", *wrap(f"{heading}: {', '.join(quiet)}", WIDTH)] if quiet else []
     lines += _absent(story, names)
     lines += ["", f"{len(story.notices)} notices"]
     lines += [
-        f"    +{one.minute:<4} {_at(story, one.minute):%H:%M}  {names[one.alarm]:<20} "
+        f"    +{_end(one.minute):<4} {_at(story, one.minute):%H:%M}  {names[one.alarm]:<20} "
         f"{one.state.value:<6} to {one.to}"
         for one in story.notices
     ]
@@ -233,7 +240,7 @@ def _rang(story: Story, name: str, one: Played) -> list[str]:
 
 
 def _when(story: Story, minute: int) -> str:
-    return f"+{minute} min {_at(story, minute):%H:%M}"
+    return f"+{_end(minute)} min {_at(story, minute):%H:%M}"
 
 
 def _absent(story: Story, names: Mapping[str, str]) -> list[str]:
@@ -246,6 +253,6 @@ def _absent(story: Story, names: Mapping[str, str]) -> list[str]:
         return []
     return [
         "",
-        "No data at all (from AWS itself? Give it with --extra):",
+        "Never measured (of AWS: give it with --extra; of a worker: it did not happen):",
         *(f"    {metric}: {', '.join(readers)}" for metric, readers in sorted(by.items())),
     ]
