@@ -64,6 +64,7 @@ def test_a_rule_can_ask_for_lack_of_data() -> None:
         (f"{A} XOR {B}", 12, "is not expected"),
         ("a OR b", 1, "expected ALARM"),
         (f"NOT AND {A}", 5, "expected ALARM"),
+        ("NOT " * 101 + A, 401, "nested"),
     ],
 )
 def test_a_rule_that_cloudwatch_would_refuse_is_refused(text: str, at: int, says: str) -> None:
@@ -71,6 +72,12 @@ def test_a_rule_that_cloudwatch_would_refuse_is_refused(text: str, at: int, says
         parse(text)
 
     assert (refused.value.at, says in str(refused.value)) == (at, True), refused.value
+
+
+def test_a_rule_names_whom_it_asks_once() -> None:
+    rule = parse(f"NOT ({B} OR {A}) AND TRUE OR {A}")
+
+    assert rule.names == ("b", "a")
 
 
 def drawn(text: str) -> list[State]:

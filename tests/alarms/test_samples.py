@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.alarms.lines import Read, read, read_own
 from worker.alarms.samples import Samples, key
@@ -175,6 +177,33 @@ def test_a_broken_line_is_named_by_number_and_not_by_what_it_says(line: bytes, s
     assert (number, says in why) == (2, True), why
     assert SECRET not in why
     assert found.samples.first is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    where=st.sampled_from(["_aws", "Service", "Calls", "Timestamp", "Namespace", "Dimensions"]),
+    junk=JSON,
+)
+def test_a_document_of_any_shape_is_read_or_named(where: str, junk: object) -> None:
+    one = (
+        document(**{where: junk})
+        if where[0] in "_SC"
+        else document(_aws=directive(**{where: junk}))
+    )
+    if where == "Timestamp":
+        one = document(_aws=directive() | {where: junk})
+
+    found = from_lines(one)
+
+    assert found.documents + len(found.broken) == 1
 
 
 def own(**change: object) -> bytes:

@@ -1,9 +1,13 @@
 """Alarms out of a CloudFormation template, and what is refused."""
 
+import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.alarms.stack import metric, template
 from worker.alarms.alarm import Computed, Measured, Missing
@@ -148,6 +152,13 @@ def of_both(**more: Any) -> Change:
         (put(AlarmActions=[{"Fn::GetAtt": ["No", "Arn"]}]), "GetAtt of No, which is no resource"),
         (put(AlarmActions=[{"Fn::Select": [0, ["a"]]}]), "Fn::Select is not resolved here"),
         (put(AlarmActions=[{"Fn::If": ["No", 1, 2]}]), "there is no condition No"),
+        # Shapes.
+        (put(Metrics="many"), "has not the shape"),
+        (put(Metrics=[{"Id": 1}]), "has not the shape"),
+        (put(AlarmActions={"Fn::Join": 1}), "has not the shape"),
+        (put(EvaluationPeriods=[1]), "EvaluationPeriods is no number"),
+        (put(AlarmName={"Ref": "Unserved"}), "has not the shape"),
+        (queries(metric("Errors") | {"MetricStat": 1}), "has not the shape"),
         # Composites.
         (of_both(AlarmRule='ALARM("x") AND'), "Both: 'ALARM(\"x\") AND', character 15"),
         (of_both(AlarmRule='ALARM("x")'), "there is no alarm x"),
@@ -186,7 +197,38 @@ def test_a_condition_that_cannot_be_resolved_is_refused(
     assert says in str(refused.value)
 
 
-@pytest.mark.parametrize("what", [{}, {"Resources": []}, {"Resources": None}])
-def test_what_is_no_template_is_refused(what: dict[str, Any]) -> None:
+def test_a_text_with_references_of_its_own_is_resolved() -> None:
+    made = template()
+    own = {"Fn::Sub": ['ALARM("${Of}") OR ALARM("${DeadJobs}")', {"Of": {"Ref": "Unserved"}}]}
+    made["Resources"]["Worse"]["Properties"]["AlarmRule"] = own
+
+    worse = alarms(made).composite[0]
+
+    assert worse.rule.names == ("inference-worker-Unserved", "inference-worker-DeadJobs")
+
+
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, -1, 0, 3, "", "x", [], {}, [1], {"a": 1}]
+)
+
+
+@given(data=st.data())
+def test_a_template_of_any_shape_is_read_or_refused(data: st.DataObject) -> None:
+    made = copy.deepcopy(template())
+    here: Any = made["Resources"]
+    while True:
+        inner = sorted(here) if isinstance(here, dict) else range(len(here))
+        step = data.draw(st.sampled_from(list(inner)))
+        if not isinstance(here[step], dict | list) or not here[step] or data.draw(st.booleans()):
+            here[step] = copy.deepcopy(data.draw(JUNK))
+            break
+        here = here[step]
+
+    with contextlib.suppress(TemplateError):
+        alarms(made)
+
+
+@pytest.mark.parametrize("what", [{}, {"Resources": []}, {"Resources": None}, [], "x"])
+def test_what_is_no_template_is_refused(what: Any) -> None:
     with pytest.raises(TemplateError, match="no CloudFormation template"):
         alarms(what)

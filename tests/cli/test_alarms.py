@@ -126,6 +126,8 @@ def test_stdin_is_read_too(
         (("worker.log", "--template", "queue.jsonl"), 1, "is no JSON: YAML is not read"),
         (("worker.log", "--template", "empty.json"), 1, "no Resources"),
         (("worker.log", "--template", "bare.json"), 1, "has no alarms"),
+        (("worker.log", "--template", "list.json"), 1, "no Resources"),
+        (("worker.log", "old.log", *T), 1, "it is 20780 days, and 14 are played"),
         (("empty.json", *T), 1, "no metrics in what was given"),
         (("other.log", *T), 1, "--param AWS::StackName=NAME"),
         (("worker.log", *T, "--param", "Percent=x"), 1, "Threshold is no number"),
@@ -142,6 +144,8 @@ def test_what_cannot_be_played_is_said(
     says: str,
 ) -> None:
     (place / "empty.json").write_text("{}")
+    (place / "list.json").write_text("[]")
+    (place / "old.log").write_bytes(worker_log(minutes=1).replace(b"1795420800000", b"1"))
     (place / "bare.json").write_text('{"Resources": {}}')
     (place / "other.log").write_bytes(worker_log(service="other"))
 

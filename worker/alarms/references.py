@@ -44,15 +44,22 @@ class References:
         """The stack's name."""
         return self._given["AWS::StackName"]
 
-    def of(self, kind: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """The resources of a type that are made, by logical id: their resolved properties."""
-        found = []
-        for id_, one in self._resources.items():
-            if one.get("Type") != kind:
-                continue
-            condition = one.get("Condition")
-            if condition is None or self._condition(id_, condition):
-                found.append((id_, self.resolved(id_, one.get("Properties", {}))))
+    def of(self, kind: str) -> list[str]:
+        """The logical ids of a type."""
+        return [
+            id_
+            for id_, one in self._resources.items()
+            if isinstance(one, dict) and one.get("Type") == kind
+        ]
+
+    def made(self, id_: str) -> bool:
+        """Whether a resource is made, by its condition."""
+        one = self._resources[id_]
+        return "Condition" not in one or self._condition(id_, one["Condition"])
+
+    def properties(self, id_: str) -> Mapping[str, Any]:
+        """Everything of a resource, resolved."""
+        found: Mapping[str, Any] = self.resolved(id_, self._resources[id_].get("Properties", {}))
         return found
 
     def resolved(self, id_: str, value: Any) -> Any:

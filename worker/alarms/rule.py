@@ -19,6 +19,7 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(?P<sign>[()])|\"(?P<quoted>[^\"]*)\"|'(?P<single>[^']*)'|(?P<word>[^\s()\"',]+))"
 )
 _STATES: Final = frozenset(State)
+_DEEPEST: Final = 100
 
 
 class RuleError(ValueError):
@@ -137,6 +138,7 @@ class _Reader:
         self._text = text
         self._tokens = list(self._cut())
         self._next = 0
+        self._deep = 0
 
     def _cut(self) -> Iterator[tuple[int, str, str]]:
         at, end = 0, len(self._text.rstrip())
@@ -187,6 +189,14 @@ class _Reader:
         return term
 
     def _one(self) -> Term:
+        self._deep += 1
+        if self._deep > _DEEPEST:
+            raise self._wrong(self._tokens[self._next][0], f"nested more than {_DEEPEST} deep")
+        term = self._inner()
+        self._deep -= 1
+        return term
+
+    def _inner(self) -> Term:
         if self._taken("word", "NOT"):
             return Not(self._one())
         if self._taken("sign", "("):

@@ -5,10 +5,10 @@ with the logical id where it stands.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from worker.alarms.alarm import COMPARISONS, Alarm, Computed, Measured, Missing
 from worker.alarms.composite import Composite
@@ -17,6 +17,8 @@ from worker.alarms.references import ALARM, COMPOSITE, References, TemplateError
 from worker.alarms.rule import RuleError
 from worker.alarms.rule import parse as parse_rule
 from worker.alarms.samples import MINUTE_S, is_statistic, key
+
+T = TypeVar("T")
 
 _METRICS_MOST: Final = 10
 _DAY_S: Final = 86_400
@@ -50,14 +52,31 @@ def alarms(template: Mapping[str, Any], given: Mapping[str, str] = MappingProxyT
         TemplateError: Something cannot be resolved, would be refused by CloudWatch, or is not
             evaluated here. It names the logical id.
     """
-    resources = template.get("Resources")
+    resources = template.get("Resources") if isinstance(template, dict) else None
     if not isinstance(resources, dict):
         msg = "it has no Resources: this is no CloudFormation template"
         raise TemplateError(msg)
     known = References(template, resources, given)
-    metric = [_alarm(known, id_, one) for id_, one in known.of(ALARM)]
-    composite = [_composite(known, id_, one) for id_, one in known.of(COMPOSITE)]
+    metric = _all(known, ALARM, _alarm)
+    composite = _all(known, COMPOSITE, _composite)
     return Alarms(known.stack, tuple(metric), _in_order(metric, composite))
+
+
+def _all(
+    known: References, kind: str, read: Callable[[References, str, Mapping[str, Any]], T]
+) -> list[T]:
+    """All of a type; what has another shape than CloudFormation asks for is refused by its id."""
+    found = []
+    for id_ in known.of(kind):
+        try:
+            if known.made(id_):
+                found.append(read(known, id_, known.properties(id_)))
+        except TemplateError:
+            raise
+        except (LookupError, AttributeError, RecursionError, TypeError, ValueError) as wrong:
+            msg = f"{id_}: a property has not the shape that CloudFormation asks for: {wrong!r}"
+            raise TemplateError(msg) from None
+    return found
 
 
 # --- metric alarms -----------------------------------------------------------

@@ -26,6 +26,9 @@ from worker.words.given import seconds_of
 STDIN: Final = Path("-")
 WIDTH: Final = 100
 AFTER_MAX_S: Final = 86_400.0
+DAYS_MOST: Final = 14
+"""CloudWatch itself takes no metric that is older, and each minute is played."""
+_DAY_MIN: Final = 1440
 _SHOWN: Final = 5  # broken lines that are named, of each file
 
 
@@ -127,6 +130,13 @@ def _must_meet(found: Alarms, had: Read, template: Path) -> None:
         msg = (
             "no metrics in what was given. Workers write them to stdout, one JSON object a line "
             "(docs/metrics.md); is this their whole log?"
+        )
+        raise _UnusableError(msg)
+    days = ((had.samples.last or 0) - (had.samples.first or 0)) / _DAY_MIN
+    if days > DAYS_MOST:
+        msg = (
+            f"from the first metric to the last it is {days:.0f} days, and {DAYS_MOST} are played "
+            "at most.\nIs one of their times wrong? Give a part of the lines."
         )
         raise _UnusableError(msg)
     reads = [metric for one in found.metric for metric in one.metrics]
