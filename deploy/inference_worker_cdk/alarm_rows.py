@@ -86,8 +86,8 @@ def _upstream(at: Thresholds) -> tuple[Alarm, ...]:
     return (
         Alarm(
             name="UpstreamUnserved",
-            says=f"More than {at.unserved_percent:g} % of what was to be called failed or got no "
-            "leave, or no route can take work while jobs wait.",
+            says=f"More than {at.unserved_percent:g} % of calls fail or get no leave, or no route "
+            "can take work while jobs wait.",
             run=_STATUS,
             reads={
                 "calls": calls,
@@ -317,7 +317,7 @@ def _burn(at: Thresholds, name: str, times: float, minutes: int, part_of: str) -
     least = at.jobs_min if minutes >= 60 else 1  # noqa: PLR2004  (an hour)
     return Alarm(
         name=name,
-        says=f"Jobs without a good answer: {times:g} times the budget, over {minutes} minutes.",
+        says=f"{times:g} times the budget of {part_of}, over {minutes} minutes.",
         run=_STATUS,
         reads={
             "good": Reads("worker", "JobsGood", "Sum"),

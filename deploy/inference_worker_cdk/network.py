@@ -48,10 +48,11 @@ def network(scope: Construct, preset: Network) -> Any:
         subnet_configuration=subnets,
         restrict_default_security_group=False,  # it would need a function, and so an asset
     )
-    # The CDK would name each part after the stack that was synthesized, not after this one.
-    Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=300)
-    for tag in ("aws-cdk:subnet-name", "aws-cdk:subnet-type"):  # nobody looks this network up
+    # The CDK would name each part after the stack that was synthesized, not after this one; and
+    # CloudFormation tags each with its stack and its place there.
+    for tag in ("Name", "aws-cdk:subnet-name", "aws-cdk:subnet-type"):
         Tags.of(vpc).remove(tag, priority=300)
+    Tags.of(vpc).add("Name", Aws.STACK_NAME, priority=400, include_resource_types=["AWS::EC2::VPC"])
     for name in ("S3", "DYNAMODB"):
         vpc.add_gateway_endpoint(
             name.title(), service=getattr(ec2.GatewayVpcEndpointAwsService, name)

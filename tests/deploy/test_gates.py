@@ -28,7 +28,7 @@ EXCEPTIONS = {
     (_WILD % "<PayloadsBucket.Arn>/payloads/*", _TASK): "Objects are named by the hash of what "
     "they hold.",
     (
-        _WILD % f"arn:<AWS::Partition>:ecs:{_HERE}:task/<WorkerCluster89E4DD17>/*",
+        _WILD % f"arn:<AWS::Partition>:ecs:{_HERE}:task/<WorkerCluster>/*",
         _TASK,
     ): "A task's id is not known before it runs.",
     (_WILD % "*", _PULLS): "ecr:GetAuthorizationToken takes no resource.",
