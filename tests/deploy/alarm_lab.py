@@ -236,9 +236,12 @@ class Standing:
 
 
 def wrong_in_incident(
-    name: str, alarm: Alarm | Composite, states: Sequence[State]
+    name: str, alarm: Alarm | Composite, states: Sequence[State], *, later: int = 0
 ) -> Iterator[str]:
-    """What an alarm does in an incident and must not, or the reverse."""
+    """What an alarm does in an incident and must not, or the reverse.
+
+    It may ring, and be over, so many minutes later.
+    """
     called, rang = short(alarm.name), spans(states)
     if State.INSUFFICIENT_DATA in states:
         yield f"{called} lacks data"
@@ -253,7 +256,7 @@ def wrong_in_incident(
     fires = own[0] if expected.fires is None else expected.fires
     clears = own[1] if expected.clears is None else expected.clears
     left = len(states) - cause(name, expected.until or expected.cause)[1]
-    for what in _late(delays(name, expected, rang[0]), (fires, clears), left):
+    for what in _late(delays(name, expected, rang[0]), (fires + later, clears + later), left):
         yield f"{called} {what}"
 
 

@@ -31,6 +31,7 @@ from worker.alarms.alarm import Alarm, State
 from worker.alarms.composite import Composite
 from worker.alarms.references import TemplateError
 from worker.alarms.replay import Story, play, spans
+from worker.alarms.samples import Samples
 
 TEMPLATE = read("template.json")
 STANDING = Standing(read_alarms(TEMPLATE))
@@ -277,3 +278,21 @@ def test_an_alarm_that_never_fires_is_noticed(alarm: str) -> None:
     ]
 
     assert wrong != []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_that_come_a_minute_late_make_alarms_a_minute_late(name: str) -> None:
+    """In an account the newest minute often has no data yet, and FILL fills it all the same."""
+    scenario = of_incident(name)
+    wrong = []
+    for one in STANDING.of.metric:
+        (blank,) = one.points(Samples(), 0, 0)
+        points = one.points(scenario.samples, *scenario.ends)
+        if one.minutes > 1:
+            late = one.states([blank, *points[:-1]])
+        else:
+            late = [one.states([*points[:n], blank])[-1] for n in range(1, scenario.minutes)]
+            late.insert(0, State.OK)  # nothing has come yet
+        wrong += list(wrong_in_incident(name, one, late, later=1))
+
+    assert wrong == []
