@@ -25,7 +25,8 @@ from tests.deploy.alarm_lab import (
     wrong_in_strip,
     wrong_in_telling,
 )
-from tests.deploy.strips import STRIPS, Strip
+from tests.deploy.strip import Strip
+from tests.deploy.strips import STRIPS
 from tests.deploy.template import FILES, ROOT, Template, read
 from worker.alarms.alarm import Alarm, State
 from worker.alarms.composite import Composite
