@@ -68,6 +68,7 @@ def test_no_page_speaks_of_a_metric_that_is_not_there(page: Path) -> None:
     known = {*CATALOGUE, *(by for row in CATALOGUE.values() for by in row.by)}
     template = orjson.loads((DOCS.parent / "deploy" / "template.json").read_bytes())
     known |= {*template["Parameters"], *template["Outputs"]}
+    known |= {name.removeprefix("Alarm") for name in template["Resources"]}
     looks_so = r"`((?:Jobs|Calls|Breakers?|Model|Handler|Cache|Probe|Upgrades|Store)[A-Z]\w+)`"
     found = {name for name in re.findall(looks_so, prose) if not name.endswith("Exception")}
 
