@@ -329,7 +329,7 @@ def calling(policy: BreakerPolicy) -> States:
         ),
         "Back off": lay(
             "rest",
-            {"s.$": call("MathRandom", 0, at(table(BACKOFFS), "$.aim.tried"))},
+            {"s.$": call("MathRandom", 1, at(table(BACKOFFS), "$.aim.tried"))},
             "Backing off",
         ),
         "Backing off": {"Type": "Wait", "SecondsPath": "$.rest.s", "Next": "Again"},

@@ -9,7 +9,6 @@ import pytest
 
 from tests.cli.doctor.awscli import parsed
 from tests.deploy import watched
-from tests.deploy.rule import RuleError, names_of
 from tests.deploy.template import (
     DASHBOARD,
     ROOT,
@@ -21,6 +20,7 @@ from tests.deploy.template import (
     watching,
 )
 from tests.deploy.watched import HERE
+from worker.alarms.rule import parse
 from worker.core.bill import ALARMS
 from worker.core.metric import Unit
 from worker.core.metrics import CATALOGUE
@@ -77,7 +77,7 @@ def test_two_alarms_call_somebody_and_all_else_is_chat(template: Template) -> No
         *("SloBurn1h", "SloBurn5m", "SloBurn6h", "SloBurn30m"),
     }
     spoken_for = {
-        name for one in of(template, JOINED).values() for name in names_of(one["AlarmRule"])
+        name for one in of(template, JOINED).values() for name in parse(one["AlarmRule"]).names
     }
     assert {f"Alarm{name}" for name in told[""]} <= spoken_for
 
@@ -121,8 +121,8 @@ def test_a_window_of_the_slo_is_an_alarm_of_one_period(template: Template) -> No
     thresholds = [found[name]["Threshold"] for name in periods]
     assert thresholds == [14.4, 14.4, 6, 6]  # percent of jobs, at 99 % good ones
     joined = of(template, JOINED)
-    assert names_of(joined["SloFastBurn"]["AlarmRule"]) == ["AlarmSloBurn1h", "AlarmSloBurn5m"]
-    assert names_of(joined["SloSlowBurn"]["AlarmRule"]) == ["AlarmSloBurn6h", "AlarmSloBurn30m"]
+    assert parse(joined["SloFastBurn"]["AlarmRule"]).names == ("AlarmSloBurn1h", "AlarmSloBurn5m")
+    assert parse(joined["SloSlowBurn"]["AlarmRule"]).names == ("AlarmSloBurn6h", "AlarmSloBurn30m")
 
 
 def test_defaults_are_those_of_the_settings(template: Template) -> None:
@@ -228,41 +228,6 @@ def test_the_page_says_what_the_alarms_cost(template: Template) -> None:
     assert f"inference-worker plan --alarms {read}`" in PAGE
     assert f"{joined} composites" in PAGE
     assert f"{ALARMS.usd(read)} USD" in PAGE
-
-
-# --- composites, read ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rule", "names"),
-    [
-        ('ALARM("a")', ["a"]),
-        ('NOT ALARM("a") AND (OK("b") OR INSUFFICIENT_DATA("c"))', ["a", "b", "c"]),
-        ('(ALARM("a") OR TRUE) AND FALSE', ["a"]),
-    ],
-)
-def test_a_rule_names_alarms(rule: str, names: list[str]) -> None:
-    assert names_of(rule) == names
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        "",
-        'ALARM("a") ALARM("b")',
-        'ALARM("a") OR',
-        'ALARM("a") XOR ALARM("b")',
-        '(ALARM("a")',
-        'ALARM("a"))',
-        "ALARM(a)",
-        'alarm("a")',
-        'ALARM"a"',
-        'ALARM("a") AND OR ALARM("b")',
-    ],
-)
-def test_what_is_no_rule_is_refused(rule: str) -> None:
-    with pytest.raises(RuleError):
-        names_of(rule)
 
 
 @pytest.fixture

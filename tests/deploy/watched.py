@@ -11,8 +11,8 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
-from tests.deploy.rule import RuleError, names_of
 from tests.deploy.template import ROOT, Template, of_type, plain, watching
+from worker.alarms.rule import RuleError, parse
 from worker.core.metric import Profile
 from worker.core.metrics import CATALOGUE
 
@@ -182,7 +182,7 @@ def _composite(given: dict[str, Any], others: set[str], topics: set[str]) -> Ite
     yield from refused("PutCompositeAlarm", given)
     yield from _told(given, topics)
     try:
-        names = names_of(given["AlarmRule"])
+        names = parse(given["AlarmRule"]).names
     except RuleError as error:
         yield f"its rule is none: {error}"
         return

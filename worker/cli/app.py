@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cli.alarms_app import alarms
 from worker.cli.dead_app import dead
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ breaker = typer.Typer(
 )
 app.add_typer(breaker, name="breaker")
 app.add_typer(dead, name="dead")
+app.add_typer(alarms, name="alarms")
 
 Config = Annotated[
     Path | None,
