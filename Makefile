@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # What a busy machine cannot fail shares the cores. What is left to a clock (processes that are
 # killed in mid-run, moods of the stand-in, a browser) runs alone.
-SHARED := $(addprefix tests/,aws aws_emf cli client contract degraded model ops planted runtime sim \
-          telemetry traces)
+SHARED := $(addprefix tests/,alarms aws aws_emf cli client contract degraded model ops planted \
+          runtime sim telemetry traces)
 PEERS  := $(VENV)/.peers-installed
 CDK    := $(VENV)/.cdk-installed
 
@@ -20,7 +20,8 @@ test: $(STAMP) $(CDK)    ## every test; needs neither Docker nor an account
 	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(SHARED)
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/core $(SHARED))
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/deploy
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/core tests/deploy $(SHARED))
 
 check: $(STAMP)          ## lint and types
 	$(BIN)/ruff check .

@@ -84,7 +84,7 @@ def test_machines_that_fail_open_nothing_among_workers() -> None:
     fleet = _keeps_its_promises(BROKEN_FOR_MACHINES, 3)
 
     assert fleet.watch.record.version == 0
-    assert fleet.ended["ok b"] > 50, "they go elsewhere, by their own window"
+    assert fleet.ended["ok b"] > 40, "they go elsewhere, by their own window"
 
 
 def test_what_the_workers_do_not_see_the_machine_leaves_alone_by_itself() -> None:
