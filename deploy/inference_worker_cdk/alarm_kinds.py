@@ -105,7 +105,7 @@ class Alarm:
     points: int = 1
     of: int = 1
     period_s: int = MINUTE_S
-    missing: str = "notBreaching"
+    missing: Any = "notBreaching"
     tells: bool = True
     anchor: str | None = None
 

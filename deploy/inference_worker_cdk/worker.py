@@ -133,7 +133,15 @@ class InferenceWorker(Construct):
             ),
         )
         self.places = self._places(service, namespace)
-        self.alarms = Alarms(self, "Alarm", service=service, places=self.places, at=at)
+        self.alarms = Alarms(
+            self,
+            "Alarm",
+            service=service,
+            places=self.places,
+            at=at,
+            tasks_min=tasks_min,
+            to_zero=self.scaling.to_zero,
+        )
         self.page, self.chat = self.alarms.page, self.alarms.chat
         self._roll_back_for_our_faults()
         self._order(vpc, definition)
