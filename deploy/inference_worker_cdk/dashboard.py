@@ -30,7 +30,7 @@ IN_HAND: Final = "ApproximateNumberOfMessagesNotVisible"
 
 
 class Dashboard(Construct):
-    """One dashboard for one fleet, named like it.
+    """One dashboard for one fleet, named like it and its Region.
 
     Args:
         scope: Where it belongs.
@@ -52,7 +52,8 @@ class Dashboard(Construct):
         self.board = cloudwatch.CfnDashboard(
             self,
             "Board",
-            dashboard_name=service,
+            # A dashboard is of the account and not of a Region.
+            dashboard_name=f"{service}-{Aws.REGION}",
             dashboard_body=Stack.of(self).to_json_string(self.body),
         )
 

@@ -56,6 +56,13 @@ def test_a_seeded_defect_is_seen(board: Template, old: str, new: str, told: str)
     assert any(told in one for one in found), found
 
 
+def test_the_same_fleet_in_two_regions_has_two_dashboards(board: Template) -> None:
+    """Dashboards are of the account and not of a Region: the later one would replace the other."""
+    ((_, one),) = of_type(board, "AWS::CloudWatch::Dashboard").items()
+
+    assert plain(one["Properties"]["DashboardName"], HERE) == "chat-eu-west-1"
+
+
 def test_its_template_passes_every_gate(board: Template) -> None:
     assert (gates.lint(board), gates.validate(board)) == ([], [])
 
