@@ -132,7 +132,7 @@ class InferenceWorker(Construct):
                 waiting_per_task=waiting_per_task,
             ),
         )
-        self.places = self._places(service, namespace)
+        self.places = self._places(environment["WORKER_SERVICE"], namespace)
         self.alarms = Alarms(
             self,
             "Alarm",
