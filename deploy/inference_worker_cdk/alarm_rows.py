@@ -13,6 +13,7 @@ Two rules of CloudWatch's stand behind the figures:
   has at least two points to spare.
 """
 
+import math
 from typing import Any, Final
 
 from inference_worker_cdk.alarm_kinds import (
@@ -321,8 +322,13 @@ def _slo(at: Thresholds) -> tuple[Alarm, ...]:
 
 
 def _burn(at: Thresholds, name: str, times: float, minutes: int, part_of: str) -> Alarm:
-    """One window of a burn rate. The longer one of a pair also asks for enough jobs."""
-    least = at.jobs_min if minutes >= 60 else 1  # noqa: PLR2004  (an hour)
+    """One window of a burn rate.
+
+    The longer one of a pair also asks for so many jobs that one alone is not above its limit.
+    """
+    least = 1
+    if minutes >= 60:  # noqa: PLR2004  (an hour)
+        least = max(at.jobs_min, math.ceil(100 / at.burnt(times)))
     return Alarm(
         name=name,
         says=f"{times:g} times the budget of {part_of}, over {minutes} minutes.",

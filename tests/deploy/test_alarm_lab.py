@@ -350,6 +350,18 @@ def test_an_idle_fleet_rings_nothing_for_a_day(least: str) -> None:
     assert rings_over([fresh] * DAY, TasksMin=least) == {}
 
 
+@pytest.mark.parametrize("every", [6, 8, 10, 12, 15, 20, 60])
+def test_one_job_of_a_quiet_night_that_fails_calls_nobody(every: int) -> None:
+    """A job every so many minutes; one of them got its answer too late."""
+    job = replace(IDLE, good=1, answered=1)
+    hours = [job, *[IDLE] * (every - 1)] * (480 // every)
+    hours[240] = replace(IDLE, dead=1)
+
+    rings = rings_over(hours)
+
+    assert not {"SloFastBurn", "SloSlowBurn", "UserImpact"} & set(rings), rings
+
+
 def test_a_job_an_hour_rings_nothing_for_a_day() -> None:
     hour = [replace(IDLE, good=1, answered=1, jobs=(0, 1)), *[IDLE] * 59]
 
