@@ -1,5 +1,7 @@
 """What is kept of metrics, and what lines of a log are metrics."""
 
+import tracemalloc
+
 import orjson
 import pytest
 from hypothesis import given
@@ -250,6 +252,18 @@ def test_a_broken_metric_of_aws_is_named(change: dict[str, object], says: str) -
 
     ((number, why),) = found.broken
     assert (number, says in why) == (1, True), why
+
+
+def test_what_is_kept_is_smaller_than_the_log() -> None:
+    """A log may be of a gigabyte, and most of it are latencies, each another number."""
+    lines = [document(Calls=[n + share / 100 for share in range(100)]) for n in range(500)]
+    tracemalloc.start()
+    found = from_lines(*lines)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(found.samples) == 1
+    assert kept < sum(len(line) for line in lines) * 2
 
 
 def test_samples_know_from_when_to_when_they_are() -> None:
