@@ -223,6 +223,7 @@ def _queues(at: Thresholds) -> tuple[Alarm, ...]:
             run=_DEAD,
             reads={"dead": Reads("dead", VISIBLE, "Maximum")},
             above=0,
+            missing="ignore",  # SQS is silent about a queue that nobody touches, full or empty
         ),
         Alarm(
             name="OldestJob",
