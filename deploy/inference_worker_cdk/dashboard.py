@@ -211,7 +211,7 @@ class Rows(Draws):
             self.of("fleet", "DesiredTaskCount", "Maximum", label="wanted"),
             self.hidden(self.queue("jobs", VISIBLE, ""), "visible"),
             self.hidden(self.queue("jobs", IN_HAND, ""), "hand"),
-            math("(FILL(visible,0) + FILL(hand,0)) / IF(run < 1, 1, run)", "jobs for each"),
+            math("(FILL(visible,0) + FILL(hand,0)) / IF(FILL(run,0) < 1, 1, run)", "jobs for each"),
             self.ours("UpstreamHold", stat="Minimum", label="hold", yAxis="right"),
         )
 
