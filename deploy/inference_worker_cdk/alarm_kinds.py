@@ -26,7 +26,8 @@ class Thresholds:
         throttled_percent: ThrottleRising: of the calls of a minute.
         fallback_percent: FallbackSustained: of the final records of a minute.
         jobs_min: With fewer final records no share of them is judged: in a minute for
-            FallbackSustained, in the longer window for the SLO.
+            FallbackSustained, in the longer window for the SLO, where it is at least so many
+            that one job alone does not ring.
         slo: The share of jobs that must get a good answer in time, below 1.
         sync_age_s: BreakerStoreStale: how old a worker's view of the verdicts may be.
 
@@ -105,7 +106,7 @@ class Alarm:
     points: int = 1
     of: int = 1
     period_s: int = MINUTE_S
-    missing: str = "notBreaching"
+    missing: Any = "notBreaching"
     tells: bool = True
     anchor: str | None = None
 

@@ -13,7 +13,8 @@ Two rules of CloudWatch's stand behind the figures:
   has at least two points to spare.
 """
 
-from typing import Final
+import math
+from typing import Any, Final
 
 from inference_worker_cdk.alarm_kinds import (
     FAST,
@@ -36,9 +37,16 @@ OVERDUE_S: Final = 1200
 """SQS delays no message for longer than 900 s: a doorbell that is older has not been heard."""
 
 
-def alarms(at: Thresholds) -> tuple[Alarm, ...]:
-    """Every alarm on metrics."""
-    return (*_upstream(at), *_circuits(at), *_queues(at), *_fleet(at), *_slo(at))
+def alarms(at: Thresholds, *, tasks_min: Any = 1, silence: Any = "breaching") -> tuple[Alarm, ...]:
+    """Every alarm on metrics.
+
+    Args:
+        at: When they ring.
+        tasks_min: The least number of workers: so many there should be where nobody counts them.
+        silence: What FleetSilent takes it for that there is no data at all.
+    """
+    fleet = _fleet(tasks_min, silence)
+    return (*_upstream(at), *_circuits(at), *_queues(at), *fleet, *_slo(at))
 
 
 def composites() -> tuple[Composite, ...]:
@@ -215,6 +223,7 @@ def _queues(at: Thresholds) -> tuple[Alarm, ...]:
             run=_DEAD,
             reads={"dead": Reads("dead", VISIBLE, "Maximum")},
             above=0,
+            missing="ignore",  # SQS is silent about a queue that nobody touches, full or empty
         ),
         Alarm(
             name="OldestJob",
@@ -259,8 +268,7 @@ def _queues(at: Thresholds) -> tuple[Alarm, ...]:
     )
 
 
-def _fleet(at: Thresholds) -> tuple[Alarm, ...]:
-    del at
+def _fleet(tasks_min: Any, silence: Any) -> tuple[Alarm, ...]:
     return (
         Alarm(
             name="FleetSilent",
@@ -270,11 +278,13 @@ def _fleet(at: Thresholds) -> tuple[Alarm, ...]:
                 "beats": Reads("worker", "Heartbeat", "Sum"),
                 "wanted": Reads("fleet", "DesiredTaskCount", "Maximum"),
             },
-            math="IF(FILL(wanted,1) < 1, 1, FILL(beats,0))",
+            # Container Insights tells nothing of a service without tasks: it is silent on purpose
+            # where the least number is 0, and else it is dead.
+            math=f"IF(FILL(wanted,{tasks_min}) < 1, 1, FILL(beats,0))",
             below=1,
             points=3,
             of=3,
-            missing="breaching",
+            missing=silence,
         ),
         Alarm(
             name="UnhandledErrors",
@@ -313,8 +323,13 @@ def _slo(at: Thresholds) -> tuple[Alarm, ...]:
 
 
 def _burn(at: Thresholds, name: str, times: float, minutes: int, part_of: str) -> Alarm:
-    """One window of a burn rate. The longer one of a pair also asks for enough jobs."""
-    least = at.jobs_min if minutes >= 60 else 1  # noqa: PLR2004  (an hour)
+    """One window of a burn rate.
+
+    The longer one of a pair also asks for so many jobs that one alone is not above its limit.
+    """
+    least = 1
+    if minutes >= 60:  # noqa: PLR2004  (an hour)
+        least = max(at.jobs_min, math.ceil(100 / at.burnt(times)))
     return Alarm(
         name=name,
         says=f"{times:g} times the budget of {part_of}, over {minutes} minutes.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from aws_cdk import Aws
+from aws_cdk import Aws, CfnCondition, Fn
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
@@ -51,6 +51,8 @@ class Alarms(Construct):
         service: Name of the fleet; the names of alarms begin with it.
         places: Whose metrics lie where, by the names of `Reads.of`.
         at: When they ring.
+        tasks_min: The least number of workers.
+        to_zero: The condition that it is 0, where only a parameter says so.
 
     `named` has every alarm by its name, composites too.
     """
@@ -63,6 +65,8 @@ class Alarms(Construct):
         service: str,
         places: Mapping[str, Place],
         at: Thresholds,
+        tasks_min: Any = 1,
+        to_zero: CfnCondition | None = None,
     ) -> None:
         super().__init__(scope, id_)
         self._service = service
@@ -70,7 +74,11 @@ class Alarms(Construct):
         self.page, self.chat = sns.Topic(self, "Page"), sns.Topic(self, "Chat")
         self._admit()
         self.named: dict[str, Any] = {}
-        for row in alarms(at):
+        asleep, dead = "notBreaching", "breaching"
+        silence = asleep if tasks_min == 0 else dead
+        if to_zero is not None:
+            silence = Fn.condition_if(to_zero.logical_id, asleep, dead).to_string()
+        for row in alarms(at, tasks_min=tasks_min, silence=silence):
             self.named[row.name] = self._alarm(row)
         for joined in composites():
             self.named[joined.name] = self._composite(joined)

@@ -30,7 +30,7 @@ IN_HAND: Final = "ApproximateNumberOfMessagesNotVisible"
 
 
 class Dashboard(Construct):
-    """One dashboard for one fleet, named like it.
+    """One dashboard for one fleet, named like it and its Region.
 
     Args:
         scope: Where it belongs.
@@ -52,7 +52,8 @@ class Dashboard(Construct):
         self.board = cloudwatch.CfnDashboard(
             self,
             "Board",
-            dashboard_name=service,
+            # A dashboard is of the account and not of a Region.
+            dashboard_name=f"{service}-{Aws.REGION}",
             dashboard_body=Stack.of(self).to_json_string(self.body),
         )
 
@@ -210,7 +211,7 @@ class Rows(Draws):
             self.of("fleet", "DesiredTaskCount", "Maximum", label="wanted"),
             self.hidden(self.queue("jobs", VISIBLE, ""), "visible"),
             self.hidden(self.queue("jobs", IN_HAND, ""), "hand"),
-            math("(FILL(visible,0) + FILL(hand,0)) / IF(run < 1, 1, run)", "jobs for each"),
+            math("(FILL(visible,0) + FILL(hand,0)) / IF(FILL(run,0) < 1, 1, run)", "jobs for each"),
             self.ours("UpstreamHold", stat="Minimum", label="hold", yAxis="right"),
         )
 

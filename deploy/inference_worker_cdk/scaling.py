@@ -75,6 +75,8 @@ class Scaling(Construct):
         namespace: Namespace of its metrics.
         queues: What is counted.
         bounds: How many there may be.
+
+    `to_zero` is the condition that there may be none; None where that is known.
     """
 
     def __init__(
@@ -104,6 +106,10 @@ class Scaling(Construct):
             min_capacity=bounds.tasks_min,
             max_capacity=bounds.tasks_max,
         )
+        self.to_zero: CfnCondition | None = None
+        if not _known(bounds.tasks_min):
+            none = Fn.condition_equals(bounds.tasks_min, "0")
+            self.to_zero = CfnCondition(self, "ToZero", expression=none)
         self._follow(bounds)
         self._wake(bounds)
 
@@ -172,11 +178,7 @@ class Scaling(Construct):
                 ),
             ],
         )
-        if not _known(bounds.tasks_min):
-            only = CfnCondition(
-                self, "ToZero", expression=Fn.condition_equals(bounds.tasks_min, "0")
-            )
-            policy.cfn_options.condition = alarm.cfn_options.condition = only
+        policy.cfn_options.condition = alarm.cfn_options.condition = self.to_zero
 
     def _measured(self, of: "_Shapes") -> Iterator[dict[str, Any]]:
         """The metrics, as queries of a policy or of an alarm."""

@@ -47,7 +47,7 @@ class Draws:
     """Writes what one fleet's dashboard draws.
 
     Args:
-        service: Name of the fleet.
+        service: Name of the fleet, with which its alarms begin.
         places: Where its metrics lie.
     """
 
@@ -86,9 +86,10 @@ class Draws:
     ) -> list[Any]:
         """Every value of a dimension, whatever their names; each point divided by `over`."""
         where = self._places["worker"]
+        namespace = where.namespace if where.namespace.isalnum() else f'"{where.namespace}"'
         found = (
-            f'SEARCH(\'{{{where.namespace},Service,{by}}} MetricName="{written(metric, by)}" '
-            f"Service=\"{self._service}\"', '{stat}', {period})"
+            f'SEARCH(\'{{{namespace},Service,{by}}} MetricName="{written(metric, by)}" '
+            f"Service=\"{where.dimensions['Service']}\"', '{stat}', {period})"
         ) + (f" / {over}" if over > 1 else "")
         return [{"expression": found, "id": f"{metric[0].lower()}{metric[1:]}{by}", **more}]
 

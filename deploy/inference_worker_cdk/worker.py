@@ -132,8 +132,16 @@ class InferenceWorker(Construct):
                 waiting_per_task=waiting_per_task,
             ),
         )
-        self.places = self._places(service, namespace)
-        self.alarms = Alarms(self, "Alarm", service=service, places=self.places, at=at)
+        self.places = self._places(environment["WORKER_SERVICE"], namespace)
+        self.alarms = Alarms(
+            self,
+            "Alarm",
+            service=service,
+            places=self.places,
+            at=at,
+            tasks_min=tasks_min,
+            to_zero=self.scaling.to_zero,
+        )
         self.page, self.chat = self.alarms.page, self.alarms.chat
         self._roll_back_for_our_faults()
         self._order(vpc, definition)

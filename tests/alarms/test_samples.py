@@ -1,5 +1,7 @@
 """What is kept of metrics, and what lines of a log are metrics."""
 
+import tracemalloc
+
 import orjson
 import pytest
 from hypothesis import given
@@ -156,6 +158,9 @@ SECRET = "the text of a job"
         (document(_aws=SECRET), "no list CloudWatchMetrics"),
         (document(_aws={"Timestamp": 1, "CloudWatchMetrics": [1]}), "no list CloudWatchMetrics"),
         (document(_aws={"CloudWatchMetrics": []}), "no Timestamp"),
+        (document(_aws=directive() | {"Timestamp": -1}), "no Timestamp"),
+        (document(_aws=directive() | {"Timestamp": 1e18}), "no Timestamp"),
+        (document(Calls=[1e308, 1.1e308]), "a metric is no member"),
         (document(_aws=directive(Namespace=1)), "needs Namespace"),
         (document(_aws=directive(Dimensions="Service")), "needs Namespace"),
         (document(_aws=directive(Dimensions=["Service"])), "a set of dimensions is a list"),
@@ -231,6 +236,10 @@ def test_metrics_of_aws_are_read_in_a_form_of_our_own(at: object) -> None:
         ({"namespace": None}, "are texts"),
         ({"at": None}, "at is neither"),
         ({"at": "yesterday"}, "at is neither"),
+        ({"at": -1}, "at is neither"),
+        ({"at": "9999-12-31T23:59:59Z"}, "at is neither"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "at is neither"),
+        ({"value": -1e200}, "value is no number"),
         ({"value": "3"}, "value is no number"),
         ({"value": None}, "value is no number"),
         ({"namespace": 1}, "are texts"),
@@ -243,6 +252,18 @@ def test_a_broken_metric_of_aws_is_named(change: dict[str, object], says: str) -
 
     ((number, why),) = found.broken
     assert (number, says in why) == (1, True), why
+
+
+def test_what_is_kept_is_smaller_than_the_log() -> None:
+    """A log may be of a gigabyte, and most of it are latencies, each another number."""
+    lines = [document(Calls=[n + share / 100 for share in range(100)]) for n in range(500)]
+    tracemalloc.start()
+    found = from_lines(*lines)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(found.samples) == 1
+    assert kept < sum(len(line) for line in lines) * 2
 
 
 def test_samples_know_from_when_to_when_they_are() -> None:

@@ -228,6 +228,13 @@ def test_a_template_of_any_shape_is_read_or_refused(data: st.DataObject) -> None
         alarms(made)
 
 
+@pytest.mark.parametrize("name", ["Percents", "AWS::Stackname", "Gone.Arn", "percent"])
+def test_a_name_that_nothing_has_is_refused(name: str) -> None:
+    """Passed over, it would say of the usual what was asked of something else."""
+    with pytest.raises(TemplateError, match=f"no parameter {name}"):
+        alarms(template(), {name: "1"})
+
+
 @pytest.mark.parametrize("what", [{}, {"Resources": []}, {"Resources": None}, [], "x"])
 def test_what_is_no_template_is_refused(what: Any) -> None:
     with pytest.raises(TemplateError, match="no CloudFormation template"):

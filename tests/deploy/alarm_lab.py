@@ -183,9 +183,9 @@ def given(template: Template) -> dict[str, str]:
     }
 
 
-def read_alarms(template: Template) -> Alarms:
+def read_alarms(template: Template, **parameters: str) -> Alarms:
     """The alarms of a template, as in an account."""
-    return alarms(template, given(template))
+    return alarms(template, given(template) | parameters)
 
 
 def every(of: Alarms) -> list[Alarm | Composite]:

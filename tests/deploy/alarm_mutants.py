@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.deploy.expression_mutants import Judge, beside, expressions
-from tests.deploy.template import Template, of_type, watching
+from tests.deploy.template import Template, of_type, plain, watching
 from worker.alarms.references import ALARM, COMPOSITE
 
 Properties = dict[str, Any]
@@ -49,6 +49,7 @@ class Mutant:
 
 def mutants(template: Template) -> Iterator[Mutant]:
     """All of them, alarm after alarm."""
+    template = _written_out(template)
     for id_, one in sorted({**watching(template), **of_type(template, COMPOSITE)}.items()):
         made = _of_alarm if one["Type"] == ALARM else _of_composite
         for what, change in made(one["Properties"], template):
@@ -56,6 +57,17 @@ def mutants(template: Template) -> Iterator[Mutant]:
             change(wrong["Resources"][id_]["Properties"])
             assert wrong != template, f"{id_}: {what}: a mutant that changes nothing"
             yield Mutant(id_, what, wrong)
+
+
+def _written_out(template: Template) -> Template:
+    """With the defaults of its parameters in its expressions, as they are read."""
+    made = copy.deepcopy(template)
+    usual = {name: one.get("Default") for name, one in template["Parameters"].items()}
+    for one in watching(made).values():
+        for query in one["Properties"].get("Metrics", ()):
+            if "Expression" in query:
+                query["Expression"] = plain(query["Expression"], usual)
+    return made
 
 
 def put(name: str, value: Any) -> tuple[str, Change]:

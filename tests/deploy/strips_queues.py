@@ -19,8 +19,9 @@ _QUEUES = (
         (1, Minute(letters=(0, 1))),
         (5, WELL),
         (1, Minute(letters=(1,))),  # 16
-        (10, NO_QUEUES),
-        rings=also(((10, 11), (16, 19)), "DlqNotEmpty", "DataAtRisk"),
+        (10, NO_QUEUES),  # SQS stops telling of a queue that nobody touches for six hours
+        (2, WELL),  # 27
+        rings=also(((10, 11), (16, 27)), "DlqNotEmpty", "DataAtRisk"),
     ),
     strip(
         "an old job, for three minutes",
@@ -89,7 +90,7 @@ _QUEUES = (
         (5, WELL),
         rings={"Standstill": ((21, 24), (107, 108))},
     ),
-    strip("queues that nobody uses tell nothing", (20, NO_QUEUES)),
+    strip("queues that nobody uses tell nothing", (1, WELL), (20, NO_QUEUES)),
     strip(
         "silence ends a standstill",
         (2, WELL),

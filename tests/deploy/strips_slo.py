@@ -69,12 +69,13 @@ STRIPS = (
     ),
     strip(
         "a few jobs that die",
-        *drawn("XXXXX....................", replace(IDLE, dead=1), IDLE),
+        *drawn("XXXXXXXXXXXXXXXXX....................", replace(IDLE, dead=1), IDLE),
         rings={
-            "SloBurn5m": ((0, 9),),
+            "SloBurn5m": ((0, 21),),
             "SloBurn30m": ((0, None),),
-            **also(((4, None),), "SloBurn1h", "SloBurn6h", "SloSlowBurn"),
-            **also(((4, 9),), "SloFastBurn", "UserImpact"),
+            "SloBurn1h": ((6, None),),  # one of seven is 14.3 %
+            **also(((16, None),), "SloBurn6h", "SloSlowBurn"),  # one of 17 is 5.9 %
+            **also(((6, 21),), "SloFastBurn", "UserImpact"),
         },
     ),
 )

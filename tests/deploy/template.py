@@ -77,6 +77,9 @@ def plain(value: Any, given: Mapping[str, Any]) -> Any:
     if set(value) == {"Fn::Join"}:
         glue, parts = value["Fn::Join"]
         return glue.join(str(one) for one in plain(parts, given))
+    if set(value) == {"Fn::If"} and value["Fn::If"][0] in given:
+        condition, yes, no = value["Fn::If"]
+        return plain(yes if given[condition] else no, given)
     return {key: plain(one, given) for key, one in value.items()}
 
 

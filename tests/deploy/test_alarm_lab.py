@@ -25,11 +25,13 @@ from tests.deploy.alarm_lab import (
     wrong_in_strip,
     wrong_in_telling,
 )
-from tests.deploy.strip import Strip
+from tests.deploy.strip import ASLEEP, IDLE, WELL, Minute, Strip, aws, log
 from tests.deploy.strips import STRIPS
 from tests.deploy.template import FILES, ROOT, Template, read
 from worker.alarms.alarm import Alarm, State
 from worker.alarms.composite import Composite
+from worker.alarms.lines import Read, read_own
+from worker.alarms.lines import read as read_lines
 from worker.alarms.references import TemplateError
 from worker.alarms.replay import Story, play, spans
 from worker.alarms.samples import Samples
@@ -297,3 +299,70 @@ def test_metrics_that_come_a_minute_late_make_alarms_a_minute_late(name: str) ->
         wrong += list(wrong_in_incident(name, one, late, later=1))
 
     assert wrong == []
+
+
+# --- a fleet with little to do, or with nothing ----------------------------------
+
+
+def rings_over(minutes: list[Minute], **given: str) -> dict[str, list[tuple[int, int | None]]]:
+    """What rings over such minutes, with these parameters."""
+    had = Read()
+    read_lines(log(minutes).splitlines(keepends=True), had)
+    read_own(aws(minutes).splitlines(keepends=True), had)
+    played = play(read_alarms(TEMPLATE, **given), had.samples, after_min=0)
+    return {
+        short(one.alarm.name): [(span.fired, span.cleared) for span in one.spans]
+        for one in played.alarms.values()
+        if one.rings
+    }
+
+
+DAY = 1440
+
+
+def test_a_fleet_of_none_sleeps_for_a_day_and_calls_nobody() -> None:
+    """Container Insights tells nothing of a service without tasks, nor SQS of an idle queue."""
+    wakes = replace(ASLEEP, jobs=(1,), oldest=(60,))
+    night = [*[WELL] * 10, *[ASLEEP] * DAY, *[wakes] * 4, *[WELL] * 10]
+
+    assert rings_over(night, TasksMin="0") == {"WorkerScalingAsleep": [(1452, 1454)]}
+
+
+def test_a_fleet_of_none_that_does_not_wake_calls_somebody() -> None:
+    stuck = [replace(ASLEEP, jobs=(1,), oldest=(60 * n,)) for n in range(30)]
+
+    rings = rings_over([*[WELL] * 10, *[ASLEEP] * 60, *stuck], TasksMin="0")
+
+    assert rings["UserImpact"] == [(79, None)]
+    assert "FleetSilent" not in rings
+
+
+def test_a_dead_fleet_of_one_rings_though_nobody_counts_it() -> None:
+    rings = rings_over([*[WELL] * 10, *[ASLEEP] * 10, WELL])
+
+    assert rings == {"FleetSilent": [(12, 20)], "UserImpact": [(12, 20)]}
+
+
+@pytest.mark.parametrize("least", ["0", "1", "2"])
+def test_an_idle_fleet_rings_nothing_for_a_day(least: str) -> None:
+    fresh = replace(IDLE, parked_age=(), letters=())
+
+    assert rings_over([fresh] * DAY, TasksMin=least) == {}
+
+
+@pytest.mark.parametrize("every", [6, 8, 10, 12, 15, 20, 60])
+def test_one_job_of_a_quiet_night_that_fails_calls_nobody(every: int) -> None:
+    """A job every so many minutes; one of them got its answer too late."""
+    job = replace(IDLE, good=1, answered=1)
+    hours = [job, *[IDLE] * (every - 1)] * (480 // every)
+    hours[240] = replace(IDLE, dead=1)
+
+    rings = rings_over(hours)
+
+    assert not {"SloFastBurn", "SloSlowBurn", "UserImpact"} & set(rings), rings
+
+
+def test_a_job_an_hour_rings_nothing_for_a_day() -> None:
+    hour = [replace(IDLE, good=1, answered=1, jobs=(0, 1)), *[IDLE] * 59]
+
+    assert rings_over(hour * 24) == {}

@@ -103,7 +103,8 @@ def test_the_dashboard_is_created_beside_the_stack_that_it_shows() -> None:
 
         await here.create(read(DASHBOARD), {"Worker": NAME}, name=f"{NAME}-dashboard")
         async with here.client("cloudwatch") as cloudwatch:
-            body = json.loads((await cloudwatch.get_dashboard(DashboardName=NAME))["DashboardBody"])
+            told = await cloudwatch.get_dashboard(DashboardName=f"{NAME}-us-east-1")
+        body = json.loads(told["DashboardBody"])
 
         (logs,) = [made[name] for name in made if name.startswith("WorkerLogs")]
         queries = [one["properties"]["query"] for one in body["widgets"] if one["type"] == "log"]

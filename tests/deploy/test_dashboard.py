@@ -12,6 +12,7 @@ from tests.deploy import gates, watched
 from tests.deploy.defects_watched import DRAWN
 from tests.deploy.template import DASHBOARD, ROOT, Template, of_type, plain, read
 from tests.deploy.watched import HERE, NAMESPACE
+from worker.alarms.metric_math import evaluate, parse
 from worker.core.events import BreakerMoved, JobSettled
 from worker.core.metric import Profile
 from worker.core.metrics import CATALOGUE
@@ -54,6 +55,25 @@ def test_a_seeded_defect_is_seen(board: Template, old: str, new: str, told: str)
     found = board_gate.faults(worse, alarm_names(), LINES)
 
     assert any(told in one for one in found), found
+
+
+def test_what_waits_for_a_fleet_of_none_is_drawn(board: Template) -> None:
+    """Container Insights tells nothing of a service without tasks."""
+    (text,) = [
+        row[-1]["expression"]
+        for one in board_gate.body_of(board)["widgets"]
+        for row in one["properties"].get("metrics", ())
+        if row[-1].get("label") == "jobs for each"
+    ]
+
+    assert evaluate(parse(text), {"visible": [3, 8], "hand": [None, 4], "run": [None, 2]}) == [3, 6]
+
+
+def test_the_same_fleet_in_two_regions_has_two_dashboards(board: Template) -> None:
+    """Dashboards are of the account and not of a Region: the later one would replace the other."""
+    ((_, one),) = of_type(board, "AWS::CloudWatch::Dashboard").items()
+
+    assert plain(one["Properties"]["DashboardName"], HERE) == "chat-eu-west-1"
 
 
 def test_its_template_passes_every_gate(board: Template) -> None:

@@ -42,15 +42,16 @@ sys.path.insert(0, sys.argv[1])
 import app
 app.use_node_of_wheel()
 from aws_cdk import App, BootstraplessSynthesizer, Stack
-from inference_worker_cdk import InferenceWorker, Network, network
+from inference_worker_cdk import Dashboard, InferenceWorker, Network, network
 told = {}
 for name, more in json.loads(sys.argv[2]).items():
     made = App(analytics_reporting=False, tree_metadata=False, outdir=f"{sys.argv[3]}/{name}")
     stack = Stack(made, "theirs", synthesizer=BootstraplessSynthesizer())
     try:
-        InferenceWorker(
+        worker = InferenceWorker(
             stack, "Worker", service="chat", image="i", model_id="m", model_arns=["arn:x"],
             profile_arns=[], vpc=network(stack, Network.ISOLATED), **more)
+        Dashboard(stack, "Board", service="chat", places=worker.places)
     except ValueError as wrong:
         told[name] = str(wrong)
     else:
@@ -64,7 +65,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "settings": {
             "WORKER_SLOTS": "16",
             "WORKER_SERVICE": "other",
-            "WORKER_METRICS__NAMESPACE": "Own",
+            "WORKER_METRICS__NAMESPACE": "Own/of-us",
         },
         "waiting_per_task": 80,
     },
@@ -302,9 +303,39 @@ def test_settings_of_the_app_are_those_that_it_scales_by(variants: dict[str, Any
     told = queries(variants["own"])
     (hold,) = [one["MetricStat"]["Metric"] for one in told if one["Id"] == "held"]
 
-    assert hold["Namespace"] == "Own"
+    assert hold["Namespace"] == "Own/of-us"
     assert hold["Dimensions"] == [{"Name": "Service", "Value": "other"}]
     assert re.search(r"\) / 16 \+ \(.+\) / 80\) / IF", told[-1]["Expression"])
+
+
+def test_what_watches_follows_the_settings_of_the_app(variants: dict[str, Any]) -> None:
+    """The fleet's own metrics are by its name in the settings, its alarms by the app's."""
+    alarms = of_type(variants["own"], "AWS::CloudWatch::Alarm").values()
+    silent, *_ = [
+        one["Properties"] for one in alarms if one["Properties"]["AlarmName"] == "chat-FleetSilent"
+    ]
+    beats, *_ = [one["MetricStat"]["Metric"] for one in silent["Metrics"] if one["Id"] == "beats"]
+    body = json.dumps(properties(variants["own"], "AWS::CloudWatch::Dashboard")["DashboardBody"])
+
+    assert beats["Namespace"] == "Own/of-us"
+    assert beats["Dimensions"] == [{"Name": "Service", "Value": "other"}]
+    spoken = body.replace("\\", "")
+    assert set(re.findall(r'Service="(\w+)"', spoken)) == {"other"}
+    assert set(re.findall(r"{([^{}]*),Service,\w+} MetricName", spoken)) == {'"Own/of-us"'}
+
+
+def test_a_fleet_that_may_go_is_silent_on_purpose(variants: dict[str, Any]) -> None:
+    told = {}
+    for name in ("usual", "zero"):
+        for one in of_type(variants[name], "AWS::CloudWatch::Alarm").values():
+            given = one["Properties"]
+            if given.get("AlarmName") == "chat-FleetSilent":
+                told[name] = given["TreatMissingData"], given["Metrics"][0]["Expression"]
+
+    assert told == {
+        "usual": ("breaching", "IF(FILL(wanted,1) < 1, 1, FILL(beats,0))"),
+        "zero": ("notBreaching", "IF(FILL(wanted,0) < 1, 1, FILL(beats,0))"),
+    }
 
 
 # --- the page ------------------------------------------------------------------------

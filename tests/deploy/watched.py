@@ -25,6 +25,8 @@ HERE = {
     "Worker": "chat",
     "OldestJobSeconds": 300,
     "LatencyMilliseconds": 30_000,
+    "TasksMin": 1,
+    "WorkerScalingToZero": False,
     "JobsQueue.QueueName": "chat-jobs",
     "ParkedQueue.QueueName": "chat-parked",
     "DeadQueue.QueueName": "chat-dead",

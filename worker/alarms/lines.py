@@ -19,7 +19,7 @@ Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format".
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import orjson
 
@@ -29,6 +29,8 @@ _MS: Final = 1000
 _VALUES_MOST: Final = 100
 _METRICS_MOST: Final = 100
 _DIMENSIONS_MOST: Final = 30
+_VALUE_MOST: Final = 2.0**360  # as CloudWatch takes it; with more a sum might have no end
+_END_S: Final = 253_370_764_800  # the year 9999: what is later is no time, but a mistake
 
 
 @dataclass(slots=True)
@@ -103,8 +105,8 @@ def _embedded(document: Mapping[str, Any], samples: Samples) -> None:
         msg = "_aws has no list CloudWatchMetrics of objects"
         raise _BrokenError(msg)
     at = head.get("Timestamp")
-    if not isinstance(at, int | float) or isinstance(at, bool):
-        msg = "_aws has no Timestamp in milliseconds"
+    if not _is_number(at) or not 0 <= at / _MS < _END_S:
+        msg = "_aws has no Timestamp in milliseconds since 1970"
         raise _BrokenError(msg)
     found = [one for directive in directives for one in _directive(document, directive)]
     for namespace, metric, dimensions, values in found:
@@ -159,8 +161,9 @@ def _values(value: Any) -> list[float]:
     return [float(one) for one in values]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_number(value: Any) -> TypeGuard[float]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= _VALUE_MOST
 
 
 # --- AWS's own metrics -------------------------------------------------------
@@ -181,15 +184,19 @@ def _own(document: Mapping[str, Any], samples: Samples) -> None:
         raise _BrokenError(msg)
     namespace, metric = (str(one) for one in names)
     at = _instant(document.get("at"))
-    samples.add(key(namespace, metric, dimensions.items()), at, [float(value)])  # type: ignore[arg-type]
+    samples.add(key(namespace, metric, dimensions.items()), at, [float(value)])
 
 
 def _instant(value: Any) -> float:
+    msg = "at is neither seconds since 1970 nor a time as 2026-11-25T22:00:00Z"
     if _is_number(value):
-        return float(value)
-    try:
-        at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        msg = "at is neither seconds since 1970 nor a time as 2026-11-25T22:00:00Z"
-        raise _BrokenError(msg) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        at = float(value)
+    else:
+        try:
+            told = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise _BrokenError(msg) from None
+        at = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    if not 0 <= at < _END_S:
+        raise _BrokenError(msg)
+    return at

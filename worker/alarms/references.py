@@ -29,7 +29,11 @@ class TemplateError(ValueError):
 
 
 class References:
-    """What references lead to."""
+    """What references lead to.
+
+    Raises:
+        TemplateError: A name is given that nothing in the template has.
+    """
 
     def __init__(
         self, template: Mapping[str, Any], resources: Mapping[str, Any], given: Mapping[str, str]
@@ -38,6 +42,11 @@ class References:
         self._parameters: Mapping[str, Any] = template.get("Parameters", {})
         self._conditions: Mapping[str, Any] = template.get("Conditions", {})
         self._given = {**_PSEUDO, **given}
+        for name in given:
+            known = name in _PSEUDO or name in self._parameters
+            if not known and name.partition(".")[0] not in resources:
+                msg = f"there is no parameter {name}, and no resource to name so"
+                raise TemplateError(msg)
 
     @property
     def stack(self) -> str:

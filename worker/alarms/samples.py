@@ -7,6 +7,7 @@ minute, whatever the period: CloudWatch looks at an alarm each minute, over a wi
 
 import math
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -54,7 +55,8 @@ class Samples:
     def __init__(self) -> None:
         self.first: int | None = None
         self.last: int | None = None
-        self._kept: dict[Key, dict[int, Counter[float]]] = {}
+        # Eight bytes a value: most of a large log are latencies, each another number.
+        self._kept: dict[Key, dict[int, array[float]]] = {}
         self._points: dict[tuple[Key, str, int, int, int], list[float | None]] = {}
 
     def __contains__(self, metric: Key) -> bool:
@@ -74,7 +76,7 @@ class Samples:
         minute = int(at // MINUTE_S)
         self.first = minute if self.first is None else min(self.first, minute)
         self.last = minute if self.last is None else max(self.last, minute)
-        self._kept.setdefault(metric, {}).setdefault(minute, Counter()).update(values)
+        self._kept.setdefault(metric, {}).setdefault(minute, array("d")).extend(values)
         self._points.clear()
 
     def points(
@@ -104,13 +106,12 @@ class Samples:
         found: list[float | None] = []
         window: Counter[float] = Counter()
         for minute in range(start - minutes + 1, start):
-            window += kept.get(minute, Counter())
+            window.update(kept.get(minute, ()))
         for minute in range(start, end + 1):
-            # Not `+=`: that drops what has no positive count, and costs a pass over all.
-            window.update(kept.get(minute, {}))
+            window.update(kept.get(minute, ()))
             found.append(_statistic(window, statistic) if window else None)
-            for value, times in kept.get(minute - minutes + 1, {}).items():
-                window[value] -= times
+            for value in kept.get(minute - minutes + 1, ()):
+                window[value] -= 1
                 if not window[value]:
                     del window[value]
         return found

@@ -216,7 +216,5 @@ def _text(value: Any, given: Mapping[str, Any]) -> str:
     ((function, of),) = value.items()
     if function == "Ref":
         return str(given[of])
-    if function == "Fn::Sub":
-        return re.sub(r"\$\{(\w+)\}", lambda name: str(given[name[1]]), of)
-    assert function == "Fn::Join", f"{function} is not worked out here"
-    return str(of[0]).join(_text(one, given) for one in of[1])
+    assert function == "Fn::Sub", f"{function} is not worked out here"
+    return re.sub(r"\$\{(\w+)\}", lambda name: str(given[name[1]]), of)
