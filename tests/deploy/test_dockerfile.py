@@ -246,7 +246,9 @@ ARM64, X86_64 = 183, 62
 def elf(machine: int, *, sections: bytes = b"", segments: int = 1, loaded: int = 200) -> bytes:
     """A module of 200 bytes: the header, program headers, code; then what no loader reads."""
     header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
-    header += struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 200, 0, 64, 56, segments, 64, 2, 1)
+    header += struct.pack(
+        "<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 200, 0, 64, 56, segments, 64, 2, 1
+    )
     program = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, loaded, loaded, 4096) * segments
     return (header + program).ljust(200, b"\x90") + sections
 
