@@ -16,7 +16,8 @@ def read() -> Iterator[Path]:
     """What people write: of the root, and of each room; nothing that is installed or made."""
     for path in [*ROOT.iterdir(), *(one for room in ROOMS for one in (ROOT / room).rglob("*"))]:
         made = {"node_modules", "__pycache__", "static"} & set(path.parts)
-        if path.is_file() and path.suffix in READ and not made:
+        ours = path.suffix in READ and not path.name.startswith(".")
+        if path.is_file() and ours and not made:
             yield path
 
 
