@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import pytest
 
-from tests.deploy import test_alarm_lab, test_dashboard, test_gates, test_statemachine_gates
+from tests.deploy import test_gates
+from tests.deploy.alarms import test_alarm_lab, test_dashboard
 from tests.deploy.defects import Defect
+from tests.deploy.statemachine import test_statemachine_gates
 
 Test = Callable[..., None]
 _GATES: Final = test_gates.test_a_seeded_defect_is_caught

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import gates, watched
+from tests.deploy import gates
+from tests.deploy.alarms import watched
+from tests.deploy.alarms.defects_watched import WATCHED
 from tests.deploy.defects import SEEDED, Defect, broken
-from tests.deploy.defects_watched import WATCHED
 from tests.deploy.template import Template
 
 _TASK, _PULLS = "Worker/TaskRole/DefaultPolicy", "Worker/ExecutionRole/DefaultPolicy"

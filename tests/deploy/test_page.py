@@ -15,8 +15,8 @@ from botocore import xform_name
 
 from tests.cli.doctor.awscli import parsed
 from tests.deploy import gates
-from tests.deploy import watched as watching
 from tests.deploy.account import Account, in_account, known
+from tests.deploy.alarms import watched as watching
 from tests.deploy.conftest import need_tools
 from tests.deploy.template import DEPLOY, FILES, ROOT, Template, of_type, plain, read
 from tests.deploy.test_dockerfile import script
