@@ -79,6 +79,23 @@ def test_every_package_is_installed_by_its_hash() -> None:
         assert "--require-hashes" in command or ("--no-deps" in command and "dist/" in command)
 
 
+def test_an_image_with_traces_is_as_the_page_says() -> None:
+    page = (ROOT / "docs" / "traces.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```dockerfile\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    told = [*IMAGE.instructions(block)]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    (install,) = [argument for keyword, argument in told if keyword == "RUN"]
+    assert re.findall(r"'(\S+)'", install) == extras["optional-dependencies"]["otel"]
+    assert f"--python {last_stage_takes()}/bin/python " in install
+    assert told[-1] == ("USER", dict(last_stage())["USER"])  # as it was
+
+
+def last_stage_takes() -> str:
+    (copied,) = [argument for keyword, argument in last_stage() if keyword == "COPY"]
+    return copied.split()[-1]
+
+
 def test_nothing_is_fetched_and_nothing_secret_is_asked_for() -> None:
     keywords = {keyword for keyword, _ in instructions()}
     given = [argument for keyword, argument in instructions() if keyword in ("ARG", "ENV")]
