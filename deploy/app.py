@@ -91,7 +91,7 @@ def main() -> None:
         name = app.node.try_get_context("name") or "inference"
         answers = app.node.try_get_context("answers_state_machines") == "true"
         worker = InferenceWorkerStack(app, name, preset=preset, answers_state_machines=answers)
-        DashboardStack(app, f"{name}-dashboard", of=name).add_dependency(worker)
+        DashboardStack(app, f"{name}-dashboard", of=name).add_stack_dependency(worker)
         app.synth()
         return
     for preset in Network:

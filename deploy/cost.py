@@ -10,7 +10,7 @@ What is free for an account is not taken off, and no model is in it.
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,21 @@ HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parent / "docs" / "deploy.md"
 BEGIN, END = "<!-- costs: deploy/cost.py -->", "<!-- end of costs -->"
 TEMPLATES: Final = {"nat": "template.json", "isolated": "template.isolated.json"}
-DASHBOARD: Final = HERE / "dashboard.json"
+FOLLOWS: Final = 2  # alarms that Application Auto Scaling makes of a policy, on all that it reads
+# What Container Insights writes of a cluster with one service, by docs.aws.amazon.com/
+# AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-ECS.html: each of `INSIGHTS_THRICE`
+# by cluster, by service and by family of tasks.
+INSIGHTS_THRICE: Final = (
+    *("CpuReserved", "CpuUtilized", "MemoryReserved", "MemoryUtilized"),
+    *("EphemeralStorageReserved", "EphemeralStorageUtilized"),
+    *("NetworkRxBytes", "NetworkTxBytes", "StorageReadBytes", "StorageWriteBytes"),
+)
+INSIGHTS_ONCE: Final = (
+    *("ContainerInstanceCount", "ServiceCount", "TaskCount"),
+    *("DeploymentCount", "DesiredTaskCount", "PendingTaskCount", "RunningTaskCount"),
+    "TaskSetCount",
+)
+INSIGHTS: Final = 3 * len(INSIGHTS_THRICE) + len(INSIGHTS_ONCE)
 HOURS: Final = 730
 READ_ON: Final = "2026-11-25"
 # What each costs, and who says so. AWS's own pages fetch their figures; these repeat them.
@@ -103,14 +117,28 @@ def network(template: Mapping[str, Any]) -> Decimal:
 
 
 def alarms(template: Mapping[str, Any]) -> Decimal:
-    """Each metric that an alarm reads, and each composite."""
+    """Each metric that an alarm reads, and each composite; with what scales.
+
+    What is there under a condition alone is not: it wakes a fleet of none.
+    """
     read = sum(
-        sum("MetricStat" in one for one in alarm.get("Metrics", ())) or 1
-        for _, alarm in _of(template, "AWS::CloudWatch::Alarm")
+        _read(alarm.get("Metrics", ())) or 1
+        for name, alarm in _of(template, "AWS::CloudWatch::Alarm")
+        if "Condition" not in template["Resources"][name]
     )
+    for _, policy in _of(template, "AWS::ApplicationAutoScaling::ScalingPolicy"):
+        follows = policy.get("TargetTrackingScalingPolicyConfiguration", {})
+        measured = follows.get("CustomizedMetricSpecification", {})
+        read += FOLLOWS * _read(measured.get("Metrics", ()))
     composites = len([*_of(template, "AWS::CloudWatch::CompositeAlarm")])
     ((_, each),) = ALARMS.steps
     return read * each + usd("composite alarm and month", composites)
+
+
+def insights() -> Decimal:
+    """What Container Insights writes of the cluster, the service and the tasks."""
+    ((_, each), *_) = SERIES.steps
+    return INSIGHTS * each
 
 
 def metrics(profile: Profile) -> Decimal:
@@ -142,11 +170,10 @@ def tables() -> Iterator[str]:
     yield f"| each task that runs all month; on Spot up to 70 % less | {task(some):.2f} |"
     for profile in (Profile.CORE, Profile.FULL):
         yield f"| metrics, profile `{profile}` | {metrics(profile):.2f} |"
-    if [*_of(some, "AWS::CloudWatch::Alarm")]:
-        yield f"| alarms | {alarms(some):.2f} |"
-    if DASHBOARD.exists():
-        each = usd("dashboard and month")
-        yield f"| the dashboard; an account's first three are free | {each:.2f} |"
+    yield f"| Container Insights, some {INSIGHTS} series | {insights():.2f} |"
+    yield f"| alarms, those of the scaling too | {alarms(some):.2f} |"
+    dashboard = usd("dashboard and month")
+    yield f"| the dashboard; an account's first three are free | {dashboard:.2f} |"
     yield ""
     yield "| a million jobs | USD |"
     yield "| --- | --- |"
@@ -166,6 +193,10 @@ def page(text: str) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n" + "\n".join(tables()) + f"\n\n{END}{after}"
+
+
+def _read(queries: Iterable[Mapping[str, Any]]) -> int:
+    return sum("MetricStat" in one for one in queries)
 
 
 def _of(template: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:

@@ -40,6 +40,7 @@ _USELESS: Final = "examples-1.json"
 _ENDPOINTS: Final = "endpoints.json"
 _NOT_RUN: Final = (".c", ".cpp", ".h", ".pxd", ".pyi", ".pyx")
 _ELF: Final = b"\x7fELF\x02\x01"  # of 64 bits, little-endian: x86-64 and arm64
+_HEADER: Final = 64  # bytes of it, at the begin
 _PROGRAM: Final = struct.Struct("<IIQQQQQQ")  # one header of what is loaded
 
 
@@ -91,19 +92,23 @@ def cut_symbols(module: Path) -> None:
     """Cut an extension module behind the last byte that is loaded from it.
 
     Sections lie there, and the table that names them. A loader reads neither: it goes by the
-    program headers.
+    program headers. What has none, whole, is no module that could be loaded, and is left alone.
     """
     content = module.read_bytes()
-    if not content.startswith(_ELF):
+    if not content.startswith(_ELF) or len(content) < _HEADER:
         return
     (at,) = struct.unpack_from("<Q", content, 32)
     size, count = struct.unpack_from("<HH", content, 54)
+    if not count or size != _PROGRAM.size or at + size * count > len(content):
+        return
     loaded = [_PROGRAM.unpack_from(content, at + size * n) for n in range(count)]
     end = max(offset + in_file for _, _, offset, _, _, in_file, _, _ in loaded)
-    header = bytearray(content[:64])
+    if end > len(content):
+        return
+    header = bytearray(content[:_HEADER])
     struct.pack_into("<Q", header, 40, 0)  # where the table of sections is
     struct.pack_into("<HH", header, 60, 0, 0)  # how many, and which of them has their names
-    module.write_bytes(bytes(header) + content[64:end])
+    module.write_bytes(bytes(header) + content[_HEADER:end])
 
 
 def _models(site: Path) -> None:

@@ -26,6 +26,7 @@ RECENT_S = 2.0
 ENOUGH = 5
 LAPSE_S = 40.0
 WINDOWS_S = (4.0, 10.0, 20.0)
+BEYOND_S = 25.0  # of each window, and not so long that a call lapses
 COUNTS = (None, 10, 12)
 WAITS_S = (0.0, 0.25, 0.5, 1.0, 1.75, 3.0, 4.0, 10.0, 45.0, 100_000.0)
 
@@ -88,6 +89,22 @@ class WindowModel(RuleBasedStateMachine):
         self.now += after_s
         for _ in range(min(calls, len(self.calls))):
             self.tell(0, outcome)
+
+    # What seldom comes about by itself, in one step.
+    @rule()
+    def a_call_of_each_kind_ends_after_it_left_the_window(self) -> None:
+        for _ in Outcome:
+            self.ask(1, 0.0)
+        self.wait(BEYOND_S)
+        self.both_hold_the_same()
+        for outcome in Outcome:
+            self.tell(-1, outcome)
+
+    @rule(outcome=st.sampled_from(Outcome), keep_s=st.sampled_from([STUCK_S, 1000.0]))
+    def a_call_outlives_a_clearing(self, outcome: Outcome, keep_s: float) -> None:
+        self.ask(1, 0.0)
+        self.clear(lose=False, keep_s=keep_s)
+        self.tell(-1, outcome)
 
     @rule(calls=st.integers(3, 6), seconds=st.integers(3, 6))
     def calls_come_steadily(self, calls: int, seconds: int) -> None:

@@ -228,26 +228,6 @@ _ROWS: Final[tuple[tuple[str, str, str, Any, str, str], ...]] = (
 SEEDED: Final = tuple(Defect(*row) for row in _ROWS)
 
 
-# The defects that somebody seeded to compare linters (issue 6), as far as they are of what is
-# here; the others are of alarms, dashboards, expressions, scaling and state machines.
-COMPARED: Final = {
-    "typo property": "a typo in a property",
-    "bad Ref": "a Ref to nothing",
-    "bad GetAtt": "an attribute that is none",
-    "cycle": "a circle of references",
-    "visibility > 43200": "a visibility that SQS refuses",
-    "delay > 900": "a delay that SQS refuses",
-    "unused key attr": "an attribute of no key",
-    "Fargate cpu-mem": "a size that Fargate has not",
-    "IAM action typo": "an action that is none",
-    "log retention 31": "a retention that logs have not",
-    "StopTimeout 300": "a stop that Fargate refuses",
-    "LaunchType + capacity provider together": "two ways to launch",
-    'Resource: "*" for bedrock': "every model",
-    "missing execution role": "nobody to pull the image",
-}
-
-
 def broken(template: Template, defect: Defect) -> Template:
     """The template with the defect in it."""
     made = copy.deepcopy(template)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,23 @@ def test_every_package_is_installed_by_its_hash() -> None:
     assert len(installs) == 3
     for command in installs:
         assert "--require-hashes" in command or ("--no-deps" in command and "dist/" in command)
+
+
+def test_an_image_with_traces_is_as_the_page_says() -> None:
+    page = (ROOT / "docs" / "traces.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```dockerfile\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    told = [*IMAGE.instructions(block)]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    (install,) = [argument for keyword, argument in told if keyword == "RUN"]
+    assert re.findall(r"'(\S+)'", install) == extras["optional-dependencies"]["otel"]
+    assert f"--python {last_stage_takes()}/bin/python " in install
+    assert told[-1] == ("USER", dict(last_stage())["USER"])  # as it was
+
+
+def last_stage_takes() -> str:
+    (copied,) = [argument for keyword, argument in last_stage() if keyword == "COPY"]
+    return copied.split()[-1]
 
 
 def test_nothing_is_fetched_and_nothing_secret_is_asked_for() -> None:
@@ -237,6 +255,56 @@ def test_what_is_no_extension_is_left_alone(tmp_path: Path) -> None:
     SLIM.cut_symbols(text)
 
     assert text.read_bytes() == b"INPUT(other.so)\n"
+
+
+ARM64, X86_64 = 183, 62
+
+
+def elf(machine: int, *, sections: bytes = b"", segments: int = 1, loaded: int = 200) -> bytes:
+    """A module of 200 bytes: the header, program headers, code; then what no loader reads."""
+    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    header += struct.pack(
+        "<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 200, 0, 64, 56, segments, 64, 2, 1
+    )
+    program = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, loaded, loaded, 4096) * segments
+    return (header + program).ljust(200, b"\x90") + sections
+
+
+@pytest.mark.parametrize("machine", [ARM64, X86_64])
+def test_what_is_loaded_of_an_extension_stays_byte_by_byte(machine: int, tmp_path: Path) -> None:
+    module = tmp_path / "one.so"
+    whole = elf(machine, sections=b"names and tables")
+    module.write_bytes(whole)
+
+    SLIM.cut_symbols(module)
+
+    left = module.read_bytes()
+    assert left[64:] == whole[64:200]
+    assert left[:40] == whole[:40]
+    assert struct.unpack_from("<QIHHHHHH", left, 40) == (0, 0, 64, 56, 1, 64, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        elf(X86_64, sections=b"of an object", segments=0),
+        elf(X86_64)[:20],
+        elf(X86_64)[:100],
+        elf(X86_64, loaded=400),
+        elf(X86_64, sections=b"of 32 bits").replace(b"ELF\x02", b"ELF\x01", 1),
+        elf(X86_64, sections=b"big-endian").replace(b"ELF\x02\x01", b"ELF\x02\x02", 1),
+    ],
+    ids=["no segments", "no header", "half its headers", "cut off", "32 bits", "big-endian"],
+)
+def test_an_extension_of_another_make_or_a_broken_one_is_left_alone(
+    content: bytes, tmp_path: Path
+) -> None:
+    module = tmp_path / "other.so"
+    module.write_bytes(content)
+
+    SLIM.cut_symbols(module)
+
+    assert module.read_bytes() == content
 
 
 def test_bytecode_takes_the_place_of_others_sources_and_ours_stay(site: Path) -> None:

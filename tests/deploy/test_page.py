@@ -16,6 +16,7 @@ from botocore import xform_name
 from tests.cli.doctor.awscli import parsed
 from tests.deploy import gates
 from tests.deploy.account import Account, in_account, known
+from tests.deploy.alarms import watched as watching
 from tests.deploy.conftest import need_tools
 from tests.deploy.template import DEPLOY, FILES, ROOT, Template, of_type, plain, read
 from tests.deploy.test_dockerfile import script
@@ -136,10 +137,34 @@ def test_an_upgrade_changes_nothing_but_the_image() -> None:
 
 
 def test_what_is_waited_for_is_a_waiter() -> None:
-    (command,) = [one for one in commands() if "cloudformation wait" in one]
+    waits = [shlex.split(one)[3] for one in commands() if "cloudformation wait" in one]
     waiters = botocore.session.get_session().get_waiter_model("cloudformation").waiter_names
 
-    assert shlex.split(command)[3] in {xform_name(one, "-") for one in waiters}
+    assert waits
+    assert set(waits) <= {xform_name(one, "-") for one in waiters}
+
+
+def test_what_imports_is_taken_away_and_gone_before_what_exports() -> None:
+    """Else CloudFormation refuses: the dashboard imports names of the stack."""
+    section = PAGE.partition("## To take it away")[2]
+    stacks = re.findall(
+        r"^aws cloudformation (\S+(?: \S+)?) --stack-name (\S+)$", section, re.MULTILINE
+    )
+
+    assert stacks == [
+        (what, name)
+        for name in ("chat-dashboard", "chat")
+        for what in ("delete-stack", "wait stack-delete-complete")
+    ]
+    assert "Fn::ImportValue" in json.dumps(read("dashboard.json"))
+
+
+def test_no_page_names_a_part_by_a_hash_of_the_cdks() -> None:
+    """Parts are named by where they stand (test_stack.py)."""
+    pages = {one.name: one.read_text(encoding="utf-8") for one in (ROOT / "docs").glob("*.md")}
+    found = {n: re.findall(r"\b[A-Z][A-Za-z]+[0-9A-F]{8}\b", text) for n, text in pages.items()}
+
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 def test_what_to_do_after_a_failed_creation_takes_all_that_it_leaves(template: Template) -> None:
@@ -204,7 +229,7 @@ def test_its_costs_are_those_of_today() -> None:
 
 
 def test_costs_are_counted_in_the_template(template: Template) -> None:
-    """Three of them by hand: a task of half a core and 1 GB, a NAT gateway, five endpoints."""
+    """By hand: a task of half a core and 1 GB, a NAT gateway, five endpoints, what watches."""
     cost = script("cost")
     isolated = not of_type(template, "AWS::EC2::NatGateway")
 
@@ -225,6 +250,10 @@ def test_costs_are_counted_in_the_template(template: Template) -> None:
         }
     }
     assert float(cost.alarms(watched)) == pytest.approx(3 * 0.10 + 0.50)
+    # Nobody's alarms in the template: Application Auto Scaling makes two of six metrics.
+    read = sum(len(one) for one in watching.read_by(template).values())
+    assert float(cost.alarms(template)) == pytest.approx((read + 2 * 6) * 0.10 + 5 * 0.50)
+    assert float(cost.insights()) == pytest.approx(38 * 0.30)
 
 
 def test_the_task_that_is_looked_at_is_the_stacks() -> None:
@@ -334,3 +363,8 @@ def test_the_cdks_command_line_makes_the_same_template(tmp_path: Path) -> None:
     shorter = runpy.run_path(str(DEPLOY / "app.py"))["shorter"]
     assert shorter(made) == read("template.isolated.json")
     assert (tmp_path / "chat-dashboard.template.json").exists()
+    assert "deprecated" not in ran.stderr
+    # More than CloudFormation takes in one request: the command line needs a bucket for it.
+    assert (tmp_path / "chat.template.json").stat().st_size > 51_200
+    steps = re.findall(r"`npx aws-cdk@2 (\w+)", PAGE)
+    assert steps == ["bootstrap", "deploy", "deploy"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tests.deploy.account import MODELS, MORE, OTHER, Account, doctor, in_account, known, worker_of
 from tests.deploy.iam import TOKEN, Role, guarded
-from tests.deploy.template import FILES, listed, read, statements
+from tests.deploy.template import FILES, ROOT, listed, read, statements
 from worker.aws.depths import depth
 from worker.cli.doctor.finding import Level
 from worker.client import Client
@@ -84,6 +84,17 @@ def test_a_task_may_do_all_that_doctor_and_a_worker_do_and_nothing_else() -> Non
 def test_the_rights_are_the_same_in_both_networks() -> None:
     for role in ("TaskRole", "ExecutionRole"):
         assert statements(read(FILES[0]), role) == statements(read(FILES[1]), role) != {}
+
+
+def test_who_makes_a_role_by_hand_is_told_each_right() -> None:
+    told = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("### Operate")[2]
+    granted = {
+        each.partition(":")[2]
+        for one in statements(read(FILES[0]), "TaskRole").values()
+        for each in listed(one["Action"])
+    }
+
+    assert {action for action in granted if action not in told} == set()
 
 
 def test_doctor_sees_each_right_that_a_task_lacks() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.deploy import strips_circuits, strips_queues, strips_slo, strips_upstream
+from tests.deploy.alarms import strips_circuits, strips_queues, strips_slo, strips_upstream
 
 STRIPS: Final = (
     *strips_upstream.STRIPS,

@@ -5,7 +5,7 @@ What must come of each is worked out by hand, from what the runbook says.
 
 from dataclasses import replace
 
-from tests.deploy.strip import ASLEEP, IDLE, SILENT, WELL, Minute, also, drawn, strip
+from tests.deploy.alarms.strip import ASLEEP, IDLE, SILENT, WELL, Minute, also, drawn, strip
 
 # --- UpstreamUnserved, and UpstreamWorse ---------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.alarm_lab import (
+from tests.deploy.alarms.alarm_lab import (
     EXPECTED,
     NAMES,
     PAGES,
@@ -25,8 +25,8 @@ from tests.deploy.alarm_lab import (
     wrong_in_strip,
     wrong_in_telling,
 )
-from tests.deploy.strip import ASLEEP, IDLE, WELL, Minute, Strip, aws, log
-from tests.deploy.strips import STRIPS
+from tests.deploy.alarms.strip import ASLEEP, IDLE, WELL, Minute, Strip, aws, log
+from tests.deploy.alarms.strips import STRIPS
 from tests.deploy.template import FILES, ROOT, Template, read
 from worker.alarms.alarm import Alarm, State
 from worker.alarms.composite import Composite

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
-from tests.deploy.incident import (
+from tests.deploy.alarms.incident import (
     DENIED,
     FAR,
     LEAD,

@@ -8,8 +8,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from tests.deploy.alarms.watched import HERE, STATISTICS, refused, unknown
 from tests.deploy.template import Template, of_type, plain
-from tests.deploy.watched import HERE, STATISTICS, refused, unknown
 from worker.core.metric import Profile
 
 _SEARCH = re.compile(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.deploy.mixed_fleet import Story
+from tests.deploy.statemachine.mixed_fleet import Story
 from worker.sim.service import HEALTHY, Phase
 
 States = dict[str, Any]

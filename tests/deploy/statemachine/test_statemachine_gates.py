@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.deploy import asl_gates, gates
-from tests.deploy.asl_orders import INTERPRETERS
+from tests.deploy import gates
 from tests.deploy.conftest import need_tools
+from tests.deploy.statemachine import asl_gates
+from tests.deploy.statemachine.asl_orders import INTERPRETERS
 from tests.deploy.template import MACHINE, read
 
 from inference_worker_asl import clock  # isort: skip

@@ -3,7 +3,7 @@
 What must come of each is worked out by hand, from what the runbook says.
 """
 
-from tests.deploy.strip import ASLEEP, WELL, Minute, also, drawn, strip
+from tests.deploy.alarms.strip import ASLEEP, WELL, Minute, also, drawn, strip
 
 # --- circuits -----------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from aiobotocore.session import get_session
 
 from tests.deploy.account import Account, in_account
 from tests.deploy.conftest import need_tools
-from tests.deploy.interpreters import _ministack
+from tests.deploy.statemachine.interpreters import _ministack
 from tests.deploy.template import MACHINE, read
 from worker.aws.breakers import DynamoBreakers
 from worker.core.envelope import parse

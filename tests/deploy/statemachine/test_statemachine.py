@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.asl_orders import INTERPRETERS, places
 from tests.deploy.conftest import need_tools
-from tests.deploy.interpreters import Ended, Failed, Item, Table, on_ministack
+from tests.deploy.statemachine.asl_orders import INTERPRETERS, places
+from tests.deploy.statemachine.interpreters import Ended, Failed, Item, Table, on_ministack
 from worker.aws.breakers_item import read_verdict, seat_item, verdict_item
 from worker.core.cache import cache_key
 from worker.core.fault import REACTIONS, Vote

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from tests.deploy.incident import CLUSTER, LOG_GROUP
+from tests.deploy.alarms.incident import CLUSTER, LOG_GROUP
 from tests.telemetry.stage import SERVICE
 from worker.aws.emf import flusher
 from worker.core.events import (

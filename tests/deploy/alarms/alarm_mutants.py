@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.deploy.expression_mutants import Judge, beside, expressions
+from tests.deploy.alarms.expression_mutants import Judge, beside, expressions
 from tests.deploy.template import Template, of_type, plain, watching
 from worker.alarms.references import ALARM, COMPOSITE
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.deploy.asl_orders import places
 from tests.deploy.conftest import need_tools
-from tests.deploy.interpreters import Ended, Item, Table, on_ministack
+from tests.deploy.statemachine.asl_orders import places
+from tests.deploy.statemachine.interpreters import Ended, Item, Table, on_ministack
+from tests.deploy.statemachine.test_statemachine import AT, World, open_at
 from tests.deploy.template import MACHINE, ROOT, read
-from tests.deploy.test_statemachine import AT, World, open_at
 from worker.core.cache import cache_key
 from worker.core.job import Request
 from worker.core.policy import BreakerPolicy

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.deploy.alarm_lab import (
+from tests.deploy.alarms.alarm_lab import (
     Standing,
     every,
     of_strip,
@@ -12,8 +12,8 @@ from tests.deploy.alarm_lab import (
     wrong_in_strip,
     wrong_in_telling,
 )
-from tests.deploy.alarm_mutants import Mutant, mutants
-from tests.deploy.strips import STRIPS
+from tests.deploy.alarms.alarm_mutants import Mutant, mutants
+from tests.deploy.alarms.strips import STRIPS
 from tests.deploy.template import ROOT, read
 from worker.alarms.alarm import Alarm
 from worker.alarms.references import TemplateError

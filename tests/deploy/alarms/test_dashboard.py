@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.deploy import board as board_gate
-from tests.deploy import gates, watched
-from tests.deploy.defects_watched import DRAWN
+from tests.deploy import gates
+from tests.deploy.alarms import board as board_gate
+from tests.deploy.alarms import watched
+from tests.deploy.alarms.defects_watched import DRAWN
+from tests.deploy.alarms.watched import HERE, NAMESPACE
 from tests.deploy.template import DASHBOARD, ROOT, Template, of_type, plain, read
-from tests.deploy.watched import HERE, NAMESPACE
 from worker.alarms.metric_math import evaluate, parse
 from worker.core.events import BreakerMoved, JobSettled
 from worker.core.metric import Profile

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.cli.doctor.awscli import parsed
-from tests.deploy import watched
+from tests.deploy.alarms import watched
+from tests.deploy.alarms.watched import HERE
 from tests.deploy.template import (
     DASHBOARD,
     ROOT,
@@ -19,7 +20,6 @@ from tests.deploy.template import (
     read,
     watching,
 )
-from tests.deploy.watched import HERE
 from worker.alarms.rule import parse
 from worker.core.bill import ALARMS
 from worker.core.metric import Unit

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 
-from tests.deploy import asl_orders, mixed_fleet
 from tests.deploy.conftest import need_tools
-from tests.deploy.mixed_fleet import Story
-from tests.deploy.planted_asl import BROKEN_FOR_MACHINES, BUGS, Bug
-from tests.deploy.verdict_watch import Broken
+from tests.deploy.statemachine import asl_orders, mixed_fleet
+from tests.deploy.statemachine.mixed_fleet import Story
+from tests.deploy.statemachine.planted_asl import BROKEN_FOR_MACHINES, BUGS, Bug
+from tests.deploy.statemachine.verdict_watch import Broken
 from worker.core.verdict import State
 from worker.sim.service import Phase
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from tests.deploy.incident import CLUSTER, LOG_GROUP
-from tests.deploy.incidents import INCIDENTS, incident
-from tests.deploy.strip import Strip, aws, log
-from tests.deploy.strips import STRIPS
+from tests.deploy.alarms.incident import CLUSTER, LOG_GROUP
+from tests.deploy.alarms.incidents import INCIDENTS, incident
+from tests.deploy.alarms.strip import Strip, aws, log
+from tests.deploy.alarms.strips import STRIPS
 from tests.deploy.template import Template, of_type
 from worker.alarms.alarm import Alarm, State
 from worker.alarms.composite import Composite, told

@@ -5,7 +5,7 @@ table. A state machine is ministack's interpreter in a thread of its own, which 
 the loop waits for it: one seed, one story. Every request of either takes its time on the way
 there and back, so that they interleave, and some are lost.
 
-    python -m tests.deploy.mixed_fleet --seeds 50
+    python -m tests.deploy.statemachine.mixed_fleet --seeds 50
 """
 
 import argparse
@@ -23,9 +23,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.deploy.asl_orders import places
-from tests.deploy.interpreters import Ended, Failed, Item, Table, on_ministack
-from tests.deploy.verdict_watch import Broken, Watch
+from tests.deploy.statemachine.asl_orders import places
+from tests.deploy.statemachine.interpreters import Ended, Failed, Item, Table, on_ministack
+from tests.deploy.statemachine.verdict_watch import Broken, Watch
 from worker.aws.breakers import DynamoBreakers
 from worker.aws.breakers_item import read_verdict
 from worker.core.answer import Answer

@@ -5,7 +5,7 @@ about a stage, a round or a ticket that is over. Between what the machine reads 
 writes somebody may be faster, a request may get lost, or its answer. Whatever happens, what is
 there afterwards must be what `moved` makes of what was there before.
 
-    python -m tests.deploy.asl_orders --interpreter moto --sequences 10000
+    python -m tests.deploy.statemachine.asl_orders --interpreter moto --sequences 10000
 """
 
 import argparse
@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.interpreters import Ended, Failed, Item, Table, on_ministack, on_moto
+from tests.deploy.statemachine.interpreters import Ended, Failed, Item, Table, on_ministack, on_moto
 from worker.aws.breakers_item import read_row, read_verdict, verdict_item
 from worker.core.moves import (
     BeginRound,
@@ -38,7 +38,7 @@ from worker.core.moves import (
 from worker.core.policy import BreakerPolicy
 from worker.core.verdict import Mode, Override, State, Verdict, transition
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "deploy"))
 
 from inference_worker_asl.job import CONSTANTS
 from inference_worker_asl.machine import POLICY, deployed, machine
