@@ -471,3 +471,22 @@ def test_another_stage_begins_another_window(world: World, run: Run) -> None:
     run({})
 
     assert (world.window()["c0"], world.window()["w_stage"]) == (1, 1)
+
+
+def test_a_call_of_an_earlier_stage_does_not_wipe_what_is_known_of_the_next_one(
+    world: World, run: Run
+) -> None:
+    world.holds(Verdict(name="a", version=2, stage=2, nonce="n"))
+    run({})
+    before = world.window()
+    world.holds(Verdict(name="a", version=1, stage=1, nonce="m"))  # as a late reader saw it
+
+    run({})
+
+    assert world.window() == before
+
+    world.now += 31
+
+    run({})
+
+    assert world.window()["w_stage"] == 1, "unless nobody knows that stage any more"

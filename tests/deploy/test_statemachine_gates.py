@@ -166,7 +166,9 @@ def test_the_clock_is_right_from_its_first_day_to_its_last(interpreter: str) -> 
         moment(2028, 2, 29, 10, 0, 1),
         moment(clock.FIRST, 1, 1),
     ]
-    moments += [moment(2025, 1, 1) + dt.timedelta(seconds=dice.randrange(370_000_000)) for _ in range(40)]
+    moments += [
+        moment(2025, 1, 1) + dt.timedelta(seconds=dice.randrange(370_000_000)) for _ in range(40)
+    ]
 
     for at in moments:
         for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.123Z", "%Y-%m-%dT%H:%M:%S+00:00"):
