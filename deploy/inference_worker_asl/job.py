@@ -31,15 +31,18 @@ from inference_worker_asl.asl import (
     text,
     there,
 )
+from worker.core.answer import BLOCKED
 from worker.core.policy import BreakerPolicy
 
-BACKOFFS: Final = (2, 4)  # seconds: the longest pause before each further call of a target
+BACKOFFS: Final = (3, 5)  # seconds: the pause before each further call of a target is shorter
 RESTS_MAX: Final = 20
 MAX_TOKENS: Final = 1024
 CALL_S: Final = 60
 ROUND_MARGIN_S: Final = 6  # behind the probes' own limit, as workers wait, and one to be sure
 DEADLINE_S: Final = 300  # of a job that goes to the workers
 ANSWER_S: Final = DEADLINE_S + 60  # for them to say that it is late
+TOO_LONG: Final = "model_context_window_exceeded"
+BLOCKS: Final = 3  # of an answer, among which a text is looked for: thoughts may stand before it
 
 # Parts of the names of errors that say nothing against a target: `core/fault.py` has their votes.
 PACED: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown")
@@ -48,8 +51,13 @@ SILENT: Final = (
     "Conflict",
     "ExpiredToken",
     "IncompleteSignature",
+    "InvalidClientTokenId",
     "InvalidSignature",
+    "MPAgreement",
     "MissingAuthentication",
+    "NotAuthorized",
+    "OptInRequired",
+    "Permissions",
     "RequestExpired",
     "RequestInTheFuture",
     "ResourceNotFound",
@@ -142,7 +150,7 @@ def standing() -> States:
         "Passing": lay("phase", {"name": "passing"}, "Window"),
         "Draw": lay(
             "drawn",
-            {"roll.$": number(put("{}e-3", call("MathRandom", 0, 999)))},
+            {"roll.$": number(put("{}e-3", call("MathRandom", 0, 1000)))},
             "Drawn",
         ),
         "Drawn": choose((compare("$.drawn.roll", "<", "$.v.share"), "Asking"), otherwise="Refused"),
@@ -273,10 +281,11 @@ def calling(policy: BreakerPolicy) -> States:
 
     # 200 is not success: without an answer, a reason to stop or its price it is none.
     whole = both(
-        there("$.reply.Output.Message.Content[0].Text"),
+        there("$.reply.Output.Message.Content"),
         there("$.reply.StopReason"),
         there("$.reply.Usage"),
     )
+    too_long = both(whole, is_("$.reply.StopReason", TOO_LONG))
     paced = either(*(alike("$.error.Error", f"*{part}*") for part in PACED))
     silent = either(*(alike("$.error.Error", f"*{part}*") for part in SILENT))
 
@@ -296,7 +305,7 @@ def calling(policy: BreakerPolicy) -> States:
     return {
         "Admitted": choose((is_("$.in.errand", "recover"), "Errand done"), otherwise="Call"),
         "Call": converse("Answer", "Fault", CALL_S),
-        "Answer": choose((whole, "Good"), otherwise="Bad"),
+        "Answer": choose((too_long, "Silent"), (whole, "Good"), otherwise="Bad"),
         "Fault": choose((paced, "Paced"), (silent, "Silent"), otherwise="Bad"),
         "Good": said("good", 0, "Learn"),
         "Bad": said("bad", 1, "Learn"),
@@ -309,7 +318,7 @@ def calling(policy: BreakerPolicy) -> States:
             "phase", {"name": "learning", "raced": 0, "stage.$": "$.w.w_stage"}, "Slice"
         ),
         "Probe": converse("Probe answer", "Probe fault", int(policy.probe_s)),
-        "Probe answer": choose((whole, "Good probe"), otherwise="Bad probe"),
+        "Probe answer": choose((too_long, "Silent"), (whole, "Good probe"), otherwise="Bad probe"),
         # What tells nothing leaves the ticket to the end of its round.
         "Probe fault": choose((paced, "Paced"), (silent, "Silent"), otherwise="Bad probe"),
         "Good probe": said("good", 0, "Report good"),
@@ -320,7 +329,7 @@ def calling(policy: BreakerPolicy) -> States:
         "Outcome": choose(
             (is_("$.in.errand", "recover"), "Errand done"),
             (is_("$.in.errand", "judge"), "Errand done"),
-            (is_("$.said.word", "good"), "First block"),
+            (is_("$.said.word", "good"), "Any text"),
             (
                 both(is_("$.said.word", "bad"), compare("$.aim.tried", "<", len(BACKOFFS))),
                 "Back off",
@@ -342,18 +351,38 @@ def calling(policy: BreakerPolicy) -> States:
             },
             "Ask",
         ),
-        "First block": lay("first", {"block.$": at("$.reply.Output.Message.Content", 0)}, "Done"),
-        "Done": {
-            "Type": "Pass",
-            "Parameters": {
-                "status": "ok",
-                "text.$": "$.first.block.Text",
-                "stop_reason.$": "$.reply.StopReason",
-                "usage.$": "$.reply.Usage",
-                "served_by.$": "$.aim.target.breaker",
-            },
-            "End": True,
-        },
+        **_answering(),
+    }
+
+
+def _answering() -> States:
+    """From a model that is well to its user: not all that it says is of use there."""
+    reply, text_at = "$.reply.StopReason", "$.reply.Output.Message.Content[{}].Text"
+    about = {
+        "stop_reason.$": reply,
+        "usage.$": "$.reply.Usage",
+        "served_by.$": "$.aim.target.breaker",
+    }
+
+    def done(**told: str) -> State:
+        return {"Type": "Pass", "Parameters": {**told, **about}, "End": True}
+
+    # A path with a number in it is a list to some interpreters.
+    places = range(BLOCKS)
+    blocks = {
+        f"Block {n}": lay("first", {"block.$": at("$.reply.Output.Message.Content", n)}, "Done")
+        for n in places
+    }
+    return {
+        "Any text": choose(
+            (either(*(is_(reply, stop) for stop in sorted(BLOCKED))), "Blocked"),
+            (alike(reply, "malformed_*"), "Pick"),
+            *((there(text_at.format(n)), f"Block {n}") for n in places),
+            otherwise="Pick",
+        ),
+        "Blocked": done(status="blocked"),
+        **blocks,
+        "Done": done(**{"status": "ok", "text.$": "$.first.block.Text"}),
     }
 
 
@@ -372,14 +401,15 @@ def through_the_queue() -> States:
                 },
             },
             "Handed over",
-            to="result",
+            # In the place of all that is there: a result may be as large as a state can be.
+            to="",
             catch=[(EVERY, "Fall back")],
             timeout_s=ANSWER_S,
             tries=0,
         ),
         "Handed over": {
             "Type": "Pass",
-            "Parameters": {"status.$": "$.result.status", "result.$": "$.result"},
+            "Parameters": {"status.$": "$.status", "result.$": "$"},
             "End": True,
         },
     }
