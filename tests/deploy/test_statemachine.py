@@ -278,8 +278,9 @@ def test_a_right_that_step_functions_itself_misses_is_not_counted(world: World, 
 
 
 def test_without_a_model_the_workers_cache_answers(world: World, run: Run) -> None:
-    world.models = {"model-a": "BedrockRuntime.InternalServerException"} | {
-        "model-b": "BedrockRuntime.ServiceUnavailableException"
+    world.models = {
+        "model-a": "BedrockRuntime.InternalServerException",
+        "model-b": "BedrockRuntime.ServiceUnavailableException",
     }
     asked = Request(messages=({"role": "user", "content": [{"text": 'Say "hi".'}]},))
     content = base64.b64encode(b'[{"text":"Hi, as before."}]').decode()

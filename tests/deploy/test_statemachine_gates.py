@@ -3,6 +3,7 @@
 import copy
 import datetime as dt
 import random
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,40 @@ def test_the_template_passes_every_gate_of_templates(tmp_path: Path) -> None:
         "validate": [],
     }
     assert gates.nag_machine(tmp_path) == EXCEPTIONS.keys()
+
+
+SPOILS = ('Ask "us" again.', "C:\\temp", "Two\nlines")
+
+
+@pytest.mark.parametrize("text", SPOILS)
+def test_a_text_that_would_break_the_definition_is_refused(text: str) -> None:
+    """It is JSON, and nobody says that CloudFormation escapes what it puts into it."""
+    need_tools()
+    from aws_cdk import Stack  # noqa: PLC0415
+
+    from inference_worker_cdk.statemachine import InferenceStateMachine  # noqa: PLC0415
+
+    parameters = read(MACHINE)["Parameters"]
+    taken = [
+        name
+        for name, one in parameters.items()
+        if one["Type"] == "String"
+        and "AllowedValues" not in one
+        and re.fullmatch(one.get("AllowedPattern", r"[\s\S]*"), text)
+    ]
+    assert taken == []
+    with pytest.raises(ValueError, match="Sorry"):
+        InferenceStateMachine(
+            Stack(), "It", service="chat", target="default", model_id="m", model_arns=["arn"],
+            profile_arns=[], sorry=text,
+        )  # fmt: skip
+
+
+def test_a_text_of_any_other_kind_is_taken() -> None:
+    pattern = read(MACHINE)["Parameters"]["Sorry"]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, "")
+    assert re.fullmatch(pattern, "Désolé: l'adresse est {ici}, à 10 % près ✓.")
 
 
 def test_neither_prompts_nor_traces_are_written_anywhere() -> None:
