@@ -423,3 +423,20 @@ def test_no_token_is_in_anything_that_is_told() -> None:
     assert letters
     assert TOKEN not in repr(letters)
     assert TOKEN not in repr(list(world.tasks.answers.values()))
+
+
+def test_a_job_is_reported_though_its_token_is_still_told_at_the_firm_end() -> None:
+    world = World()
+
+    async def main() -> list[Event]:
+        slow = Slow(world.tasks.seen_by(), 6000.0)
+        worker = LivingWorker(world, "w1", house={"callbacks": slow})
+        ask(world)
+        await asyncio.sleep(10.0)
+        await worker.drain()
+        return worker.told.events
+
+    events = in_virtual_time(main(), limit_s=5000)
+
+    assert world.tasks.waiting == {TOKEN}
+    assert [event.settlement for event in events if isinstance(event, JobSettled)] == ["answered"]

@@ -112,9 +112,11 @@ class Settler:
         record = await self._written(trip, ending)
         if record is None:
             return False
-        if told or await self._tell(flight, trip.job, record, content):
-            await self._acknowledge(flight, record, content)
+        known = told or await self._tell(flight, trip.job, record, content)
+        # Before the tasks are told: that may take longer than the worker has.
         self._report(flight, trip, ended, record)
+        if known:
+            await self._acknowledge(flight, record, content)
         return fits
 
     def _envelope(self, trip: Trip, ended: Answered | Degraded | Dead) -> bytes:
