@@ -20,7 +20,7 @@ from worker.core.job import Request
 from worker.core.jury import Seat
 from worker.core.verdict import Mode, Override, State, Verdict
 
-from inference_worker_asl import job  # isort: skip
+from inference_worker_asl import calls, elsewhere  # isort: skip
 from inference_worker_asl.machine import deployed, machine  # isort: skip
 
 AT = 1_790_000_000.0
@@ -156,8 +156,8 @@ def test_a_failing_target_is_tried_again_with_growing_pauses_then_another_one(
 
     assert ended.output["served_by"] == "b"
     assert world.calls == ["model-a"] * 3 + ["model-b"]
-    assert all(1 <= wait <= most for wait, most in zip(world.waits, job.BACKOFFS, strict=True))
-    assert min(job.BACKOFFS) > 2, "AWS never draws the end: of 1 and 2 it would always be 1"
+    assert all(1 <= wait <= most for wait, most in zip(world.waits, calls.BACKOFFS, strict=True))
+    assert min(calls.BACKOFFS) > 2, "AWS never draws the end: of 1 and 2 it would always be 1"
     assert world.window()["f0"] == 3, "each call is told of"
 
 
@@ -223,9 +223,9 @@ def test_every_reason_to_stop_that_workers_know_as_a_fault_has_its_way() -> None
     from worker.aws.bedrock_answers import BY_STOP_REASON  # noqa: PLC0415
 
     assert {
-        stop: Kind.TOO_LONG if stop == job.TOO_LONG else Kind.POOR
+        stop: Kind.TOO_LONG if stop == calls.TOO_LONG else Kind.POOR
         for stop in BY_STOP_REASON
-        if stop == job.TOO_LONG or stop.startswith("malformed_")
+        if stop == calls.TOO_LONG or stop.startswith("malformed_")
     } == BY_STOP_REASON
 
 
@@ -264,7 +264,7 @@ def test_errors_that_say_nothing_are_those_of_the_workers_table() -> None:
     }
 
     def counted(code: str) -> bool:
-        return not any(part in code for part in (*job.PACED, *job.SILENT))
+        return not any(part in code for part in (*calls.PACED, *calls.SILENT))
 
     assert {code for code in kinds if not counted(code)} == silent
 
@@ -327,7 +327,7 @@ def test_through_the_queue_the_workers_decide(world: World, run: Run) -> None:
     assert {key: body[key] for key in ("id", "prompt", "deadline_s")} == {
         "id": "x:ask",
         "prompt": 'Say "hi".',
-        "deadline_s": job.DEADLINE_S,
+        "deadline_s": elsewhere.DEADLINE_S,
     }
     assert body["task_token"]
     assert world.calls == []
