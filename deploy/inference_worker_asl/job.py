@@ -39,7 +39,6 @@ _PLAN: Final = [
 ]
 _INPUT: Final = {
     "prompt": "",
-    "tenant": "",
     "through": "${Through}",
     "wait": False,
     "errand": "none",
