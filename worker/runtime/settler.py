@@ -108,6 +108,7 @@ class Settler:
             result_ref=where[1],
             told=told,
             leg=None if by_itself else self._leg(trip, ended),
+            rung=_joined(flight) if isinstance(ended, Dead) else frozenset(),
         )
         record = await self._written(trip, ending)
         if record is None:
@@ -315,6 +316,12 @@ _STATES: Final = {
     Parked: State.PARKED,
     Released: State.INTERRUPTED,
 }
+
+
+def _joined(flight: Flight) -> frozenset[str]:
+    """Messages that came while the job ran: it dies for them too, whenever their tasks hear it."""
+    own = {m for m, one in flight.deliveries.items() if one.doorbell}
+    return frozenset(flight.deliveries) - own - {flight.delivery.message_id}
 
 
 def _will_upgrade(ended: Answered | Degraded | Dead) -> bool:
