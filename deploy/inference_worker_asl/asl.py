@@ -163,7 +163,7 @@ def task(
         resource: After `arn:aws:states:::`.
         parameters: The request.
         then: Where it goes on.
-        to: Where the answer is put; None throws it away.
+        to: Where the answer is put: "" for the place of all that is there; None throws it away.
         catch: Errors, and where they lead. A lost race is never tried again.
         timeout_s: For how long one try may last, in seconds.
         tries: How often it is tried again.
@@ -173,7 +173,7 @@ def task(
         "Type": "Task",
         "Resource": f"arn:aws:states:::{resource}",
         "Parameters": parameters,
-        "ResultPath": to and f"$.{to}",
+        "ResultPath": f"$.{to}".rstrip(".") if to is not None else None,
         "TimeoutSeconds": timeout_s,
         **more,
     }

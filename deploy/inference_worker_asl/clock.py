@@ -2,7 +2,8 @@
 
 The language has no arithmetic of dates and no multiplication. So the text is taken apart, and
 each part is looked up in a table of seconds. A leading zero is no number in JSON: a 1 is put
-before it. It ends with the last year of the table, and then says so by failing.
+before it. It ends with the last year of the table, and then says so by failing: `States.MathAdd`
+of AWS takes no number of 2 ** 31 or more, so there is no second after January 2038.
 """
 
 import calendar
@@ -11,7 +12,7 @@ from typing import Final
 from inference_worker_asl.asl import State, at, call, number, plus, put, table, text
 
 FIRST: Final = 2025
-LAST: Final = 2060
+LAST: Final = 2036  # and a row of the history is kept for some months more
 _ENTERED: Final = "$$.State.EnteredTime"
 _MONTHS: Final = [
     [calendar.timegm((year, month, 1, 0, 0, 0)) for month in range(1, 13)]

@@ -156,6 +156,15 @@ def window(policy: BreakerPolicy) -> States:
                 "Outcome",
             ),
             (compare("$.w.w_stage", "=", -1), "First stage"),
+            # Of a later stage: others are ahead of what was read here. In the end it is nobody's:
+            # a verdict that was lost begins anew.
+            (
+                both(
+                    compare("$.w.w_stage", ">", "$.v.stage"),
+                    compare("$.now.at", "<", "$.x.passes"),
+                ),
+                "Outcome",
+            ),
             otherwise="Another stage",
         ),
         "Same slice": add(

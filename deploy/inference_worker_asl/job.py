@@ -6,13 +6,12 @@ directly, each target is asked about by its verdict first, and told of by its ou
 
 from typing import Final
 
-from inference_worker_asl import clock, orders
+from inference_worker_asl import orders
 from inference_worker_asl.asl import (
     EVERY,
     K,
     State,
     States,
-    alike,
     at,
     both,
     call,
@@ -25,41 +24,14 @@ from inference_worker_asl.asl import (
     number,
     plus,
     put,
-    s,
-    table,
     task,
     text,
-    there,
 )
 from worker.core.policy import BreakerPolicy
 
-BACKOFFS: Final = (2, 4)  # seconds: the longest pause before each further call of a target
 RESTS_MAX: Final = 20
-MAX_TOKENS: Final = 1024
-CALL_S: Final = 60
 ROUND_MARGIN_S: Final = 6  # behind the probes' own limit, as workers wait, and one to be sure
-DEADLINE_S: Final = 300  # of a job that goes to the workers
-ANSWER_S: Final = DEADLINE_S + 60  # for them to say that it is late
 
-# Parts of the names of errors that say nothing against a target: `core/fault.py` has their votes.
-PACED: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown")
-SILENT: Final = (
-    "AccessDenied",
-    "Conflict",
-    "ExpiredToken",
-    "IncompleteSignature",
-    "InvalidSignature",
-    "MissingAuthentication",
-    "RequestExpired",
-    "RequestInTheFuture",
-    "ResourceNotFound",
-    "Serialization",
-    "ServiceQuotaExceeded",
-    "SignatureDoesNotMatch",
-    "UnknownOperation",
-    "UnrecognizedClient",
-    "Validation",
-)
 _PLAN: Final = [
     {"breaker": "${Target}", "model": "${ModelId}"},
     {"breaker": "${AlternateTarget}", "model": "${AlternateModelId}"},
@@ -67,7 +39,6 @@ _PLAN: Final = [
 ]
 _INPUT: Final = {
     "prompt": "",
-    "tenant": "",
     "through": "${Through}",
     "wait": False,
     "errand": "none",
@@ -142,7 +113,7 @@ def standing() -> States:
         "Passing": lay("phase", {"name": "passing"}, "Window"),
         "Draw": lay(
             "drawn",
-            {"roll.$": number(put("{}e-3", call("MathRandom", 0, 999)))},
+            {"roll.$": number(put("{}e-3", call("MathRandom", 0, 1000)))},
             "Drawn",
         ),
         "Drawn": choose((compare("$.drawn.roll", "<", "$.v.share"), "Asking"), otherwise="Refused"),
@@ -159,7 +130,7 @@ def standing() -> States:
             },
             "Wanted",
         ),
-        "Want end": lay("want", _conclude(overdue=True, then="look"), "Wanted"),
+        "Want end": lay("want", conclude(overdue=True, then="look"), "Wanted"),
         "After": choose(
             (is_("$.want.order", "begin"), "Ask"),
             (both(is_("$.want.order", "claim"), is_("$.landed.ok", value=True)), "Probe"),
@@ -184,7 +155,8 @@ def standing() -> States:
     }
 
 
-def _conclude(*, overdue: bool, then: str) -> State:
+def conclude(*, overdue: bool, then: str) -> State:
+    """The order to end a round of probes, about the stage as it was seen."""
     stage = {"stage.$": "$.v.stage", "claim": ""}
     return {"order": "conclude", "overdue": overdue, "then": then, **stage}
 
@@ -251,219 +223,3 @@ def errands() -> States:
             ),
         }
     return states
-
-
-def calling(policy: BreakerPolicy) -> States:
-    """One call of a model, and what it says for and against it."""
-
-    def converse(then: str, otherwise: str, timeout_s: int) -> State:
-        return task(
-            "aws-sdk:bedrockruntime:converse",
-            {
-                "ModelId.$": "$.aim.target.model",
-                "Messages": [{"Role": "user", "Content": [{"Text.$": "$.in.prompt"}]}],
-                "InferenceConfig": {"MaxTokens": MAX_TOKENS},
-            },
-            then,
-            to="reply",
-            catch=[(EVERY, otherwise)],
-            timeout_s=timeout_s,
-            tries=0,  # each call is asked for and told of by itself
-        )
-
-    # 200 is not success: without an answer, a reason to stop or its price it is none.
-    whole = both(
-        there("$.reply.Output.Message.Content[0].Text"),
-        there("$.reply.StopReason"),
-        there("$.reply.Usage"),
-    )
-    paced = either(*(alike("$.error.Error", f"*{part}*") for part in PACED))
-    silent = either(*(alike("$.error.Error", f"*{part}*") for part in SILENT))
-
-    def said(word: str, failed: int, then: str) -> State:
-        return lay("said", {"word": word, "failed": str(failed), "good": str(1 - failed)}, then)
-
-    def report(good: str) -> State:
-        want = {
-            "order": "report",
-            "epoch.$": "$.want.epoch",
-            "round.$": "$.want.round",
-            "claim.$": "$.want.claim",
-            "good": good,
-        }
-        return lay("want", want, "Look")
-
-    return {
-        "Admitted": choose((is_("$.in.errand", "recover"), "Errand done"), otherwise="Call"),
-        "Call": converse("Answer", "Fault", CALL_S),
-        "Answer": choose((whole, "Good"), otherwise="Bad"),
-        "Fault": choose((paced, "Paced"), (silent, "Silent"), otherwise="Bad"),
-        "Good": said("good", 0, "Learn"),
-        "Bad": said("bad", 1, "Learn"),
-        "Paced": lay("said", {"word": "bad"}, "Outcome"),
-        "Silent": lay("said", {"word": "silent"}, "Outcome"),
-        "Learn": choose((is_("$.phase.name", "unseen"), "Outcome"), otherwise="Clock"),
-        "Clock": lay("clock", clock.parts(), "Now"),
-        "Now": lay("now", {"at.$": clock.total("$.clock")}, "Learning"),
-        "Learning": lay(
-            "phase", {"name": "learning", "raced": 0, "stage.$": "$.w.w_stage"}, "Slice"
-        ),
-        "Probe": converse("Probe answer", "Probe fault", int(policy.probe_s)),
-        "Probe answer": choose((whole, "Good probe"), otherwise="Bad probe"),
-        # What tells nothing leaves the ticket to the end of its round.
-        "Probe fault": choose((paced, "Paced"), (silent, "Silent"), otherwise="Bad probe"),
-        "Good probe": said("good", 0, "Report good"),
-        "Bad probe": said("bad", 1, "Report bad"),
-        "Report good": report("true"),
-        "Report bad": report("false"),
-        "Want verdict": lay("want", _conclude(overdue=False, then="outcome"), "Look"),
-        "Outcome": choose(
-            (is_("$.in.errand", "recover"), "Errand done"),
-            (is_("$.in.errand", "judge"), "Errand done"),
-            (is_("$.said.word", "good"), "First block"),
-            (
-                both(is_("$.said.word", "bad"), compare("$.aim.tried", "<", len(BACKOFFS))),
-                "Back off",
-            ),
-            otherwise="Pick",
-        ),
-        "Back off": lay(
-            "rest",
-            {"s.$": call("MathRandom", 1, at(table(BACKOFFS), "$.aim.tried"))},
-            "Backing off",
-        ),
-        "Backing off": {"Type": "Wait", "SecondsPath": "$.rest.s", "Next": "Again"},
-        "Again": lay(
-            "aim",
-            {
-                "target.$": "$.aim.target",
-                "next.$": "$.aim.next",
-                "tried.$": plus("$.aim.tried", 1),
-            },
-            "Ask",
-        ),
-        "First block": lay("first", {"block.$": at("$.reply.Output.Message.Content", 0)}, "Done"),
-        "Done": {
-            "Type": "Pass",
-            "Parameters": {
-                "status": "ok",
-                "text.$": "$.first.block.Text",
-                "stop_reason.$": "$.reply.StopReason",
-                "usage.$": "$.reply.Usage",
-                "served_by.$": "$.aim.target.breaker",
-            },
-            "End": True,
-        },
-    }
-
-
-def through_the_queue() -> States:
-    """To the workers, and wait for their word."""
-    return {
-        "Hand over": task(
-            "sqs:sendMessage.waitForTaskToken",
-            {
-                "QueueUrl": "${JobsQueueUrl}",
-                "MessageBody": {
-                    "id.$": put("{}:ask", "$$.Execution.Name"),
-                    "prompt.$": "$.in.prompt",
-                    "deadline_s": DEADLINE_S,
-                    "task_token.$": "$$.Task.Token",
-                },
-            },
-            "Handed over",
-            to="result",
-            catch=[(EVERY, "Fall back")],
-            timeout_s=ANSWER_S,
-            tries=0,
-        ),
-        "Handed over": {
-            "Type": "Pass",
-            "Parameters": {"status.$": "$.result.status", "result.$": "$.result"},
-            "End": True,
-        },
-    }
-
-
-def falling_back() -> States:
-    """No model: the answer that a worker got to the same request, else a text of yours."""
-    opened, closed = "$.k.open", "$.k.close"
-    asked = put(
-        '[1,"",[{}"content":[{}"text":{}{}],"role":"user"{}],[],{}{},null,null]',
-        *(opened, opened, call("JsonToString", "$.in.prompt"), closed, closed, opened, closed),
-    )
-    fresh = both(
-        there("$.cache.Item"),
-        there("$.cache.Item.ttl"),
-        there("$.cache.Item.content"),
-    )
-    branch: States = {
-        "Cached": task(
-            "dynamodb:getItem",
-            {
-                "TableName": "${CacheTable}",
-                "Key": {"key": s(call("Hash", asked, text("SHA-256")))},
-            },
-            "Any entry",
-            to="cache",
-        ),
-        "Any entry": choose((fresh, "Entry"), otherwise="No entry"),
-        "Entry": lay(
-            "entry",
-            {
-                "content.$": number(call("Base64Decode", "$.cache.Item.content.B")),
-                "ttl.$": number("$.cache.Item.ttl.N"),
-                "clock": clock.parts(),
-            },
-            "Entry now",
-        ),
-        "Entry now": lay("now", {"at.$": clock.total("$.entry.clock")}, "Entry age"),
-        "Entry age": choose(
-            (compare("$.entry.ttl", ">", "$.now.at"), "Entry block"), otherwise="No entry"
-        ),
-        "Entry block": lay("first", {"block.$": at("$.entry.content", 0)}, "Read entry"),
-        "Read entry": {
-            "Type": "Pass",
-            "Parameters": {"text.$": "$.first.block.text"},
-            "End": True,
-        },
-        "No entry": {"Type": "Fail", "Error": "NoEntry", "Cause": "The cache has no such answer."},
-    }
-    return {
-        "Fall back": choose((is_("$.in.errand", "none"), "Cache"), otherwise="Errand done"),
-        # Whatever goes wrong in it, the next thing is tried.
-        "Cache": {
-            "Type": "Parallel",
-            "Branches": [{"StartAt": "Cached", "States": branch}],
-            "ResultSelector": {"one.$": "$[0]"},
-            "ResultPath": "$.cached",
-            "Catch": [{"ErrorEquals": [EVERY], "ResultPath": "$.error", "Next": "Rule"}],
-            "Next": "From cache",
-        },
-        "From cache": {
-            "Type": "Pass",
-            "Parameters": {
-                "status": "degraded",
-                "handler": "cache",
-                "text.$": "$.cached.one.text",
-            },
-            "End": True,
-        },
-        "Rule": {
-            "Type": "Pass",
-            "Result": {"text": "${Sorry}"},
-            "ResultPath": "$.rule",
-            "Next": "Any rule",
-        },
-        "Any rule": choose((is_("$.rule.text", ""), "Unserved"), otherwise="From rule"),
-        "From rule": {
-            "Type": "Pass",
-            "Parameters": {"status": "degraded", "handler": "rule", "text.$": "$.rule.text"},
-            "End": True,
-        },
-        "Unserved": {
-            "Type": "Fail",
-            "Error": "InferenceWorker.unserved",
-            "Cause": "No target could serve the job, and nothing else had an answer.",
-        },
-    }

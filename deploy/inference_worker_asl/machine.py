@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from inference_worker_asl import evidence, job, orders, tables
+from inference_worker_asl import calls, elsewhere, evidence, job, orders, tables
 from worker.core.policy import BreakerPolicy
 
 FILE: Final = Path(__file__).parent.parent / "statemachine" / "breaker.asl.json"
@@ -62,9 +62,9 @@ def machine(policy: BreakerPolicy | None = None) -> dict[str, Any]:
             **orders.writing(),
             **evidence.window(policy),
             **evidence.judging(policy),
-            **job.calling(policy),
-            **job.through_the_queue(),
-            **job.falling_back(),
+            **calls.calling(policy),
+            **elsewhere.through_the_queue(),
+            **elsewhere.falling_back(),
         },
     }
 

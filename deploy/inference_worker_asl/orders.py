@@ -97,10 +97,10 @@ def looking() -> States:
             "Result": {
                 "item": DEFAULTS | {"version": {"N": "0"}},
                 "raw": {},
-                # Nothing is there. An expression must use a value, and no key is empty.
+                # Nothing is there. An expression must use a value, and no key is this one.
                 "condition": "attribute_not_exists(#pk) OR #pk = :nobody",
                 "names": {"#pk": "pk"},
-                "values": {":nobody": {"S": ""}},
+                "values": {":nobody": {"S": "nobody"}},
             },
             "ResultPath": "$.base",
             "Next": "Read",

@@ -5,12 +5,21 @@ tasks. Its log has no input and no output: a prompt is nobody's business there.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from aws_cdk import Aws, BootstraplessSynthesizer, CfnOutput, CfnParameter, RemovalPolicy, Stack
+from aws_cdk import (
+    Aws,
+    BootstraplessSynthesizer,
+    CfnOutput,
+    CfnParameter,
+    RemovalPolicy,
+    Stack,
+    Token,
+)
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
@@ -30,6 +39,8 @@ _LOG_DELIVERY: Final = (
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
 )
+# The definition is JSON, and nobody says that CloudFormation escapes what it puts into it.
+PLAIN: Final = r'[^"\\\x00-\x1f]*'
 NONE: Final[Mapping[str, str]] = MappingProxyType({"target": "", "model_id": ""})
 
 
@@ -59,6 +70,9 @@ class InferenceStateMachine(Construct):
         tracing: Whether X-Ray is told.
 
     The parts are there for more: `machine`, `role` and `log_group`.
+
+    Raises:
+        ValueError: A value has a quotation mark, a backslash or a line break in it.
     """
 
     def __init__(
@@ -124,6 +138,25 @@ class InferenceStateMachine(Construct):
             *rights.of_models(model_arns, profile_arns, calls=("bedrock:InvokeModel",)),
         ):
             self.role.add_to_policy(statement)
+        places = {
+            "Service": service,
+            "Machine": f"machine:{name}",
+            "BreakersTable": f"{service}-breakers",
+            "CacheTable": f"{service}-cache",
+            "JobsQueueUrl": f"https://sqs.{Aws.REGION}.{Aws.URL_SUFFIX}/{Aws.ACCOUNT_ID}/{service}-jobs",
+            "Through": through,
+            "Target": target,
+            "ModelId": model_id,
+            "AlternateTarget": alternate["target"],
+            "AlternateModelId": alternate["model_id"],
+            "ElsewhereTarget": elsewhere["target"],
+            "ElsewhereModelId": elsewhere["model_id"],
+            "Sorry": sorry,
+        }
+        for place, value in places.items():
+            if not Token.is_unresolved(value) and not re.fullmatch(PLAIN, value):
+                msg = f"{place}: no quotation marks, backslashes or line breaks: it goes into JSON"
+                raise ValueError(msg)
         self.machine = sfn.CfnStateMachine(
             self,
             "Machine",
@@ -131,21 +164,7 @@ class InferenceStateMachine(Construct):
             state_machine_type="STANDARD",
             role_arn=self.role.role_arn,
             definition_string=definition(),
-            definition_substitutions={
-                "Service": service,
-                "Machine": f"machine:{name}",
-                "BreakersTable": f"{service}-breakers",
-                "CacheTable": f"{service}-cache",
-                "JobsQueueUrl": f"https://sqs.{Aws.REGION}.{Aws.URL_SUFFIX}/{Aws.ACCOUNT_ID}/{service}-jobs",
-                "Through": through,
-                "Target": target,
-                "ModelId": model_id,
-                "AlternateTarget": alternate["target"],
-                "AlternateModelId": alternate["model_id"],
-                "ElsewhereTarget": elsewhere["target"],
-                "ElsewhereModelId": elsewhere["model_id"],
-                "Sorry": sorry,
-            },
+            definition_substitutions=places,
             logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
                 level="ERROR",
                 include_execution_data=False,
@@ -183,7 +202,10 @@ class InferenceStateMachineStack(Stack):
         )
 
         def given(name: str, says: str, **more: Any) -> Any:
-            return CfnParameter(self, name, description=says, **({"type": "String"} | more))
+            kind = {"type": "String"}
+            if not more.keys() & {"type", "allowed_values"}:
+                kind["allowed_pattern"] = PLAIN
+            return CfnParameter(self, name, description=says, **(kind | more))
 
         service = given("Service", "The fleet's name: that of its stack.")
         model = given("ModelId", "What is called first: a model's id, or an inference profile's.")

@@ -347,6 +347,18 @@ def test_another_message_for_a_dead_job_is_a_redrive(stage: str) -> None:
     on_ledger(stage, main)
 
 
+def test_a_message_that_joined_the_run_is_no_redrive_of_its_death(stage: str) -> None:
+    async def main(ledger: Ledger, _: Clock) -> None:
+        held = await claimed(ledger, asked())
+        dead = await finished(ledger, held, ended(State.DEAD, rung=frozenset({"m-2", "m-3"})))
+
+        assert dead.doorbells == {"m-1", "m-2", "m-3"}
+        assert await stored(ledger) == dead
+        assert await ledger.claim(asked("n-2", doorbell="m-2")) == Finished(dead)
+
+    on_ledger(stage, main)
+
+
 def test_a_parked_doorbell_is_never_a_redrive(stage: str) -> None:
     async def main(ledger: Ledger, _: Clock) -> None:
         held = await claimed(ledger, asked())

@@ -423,3 +423,38 @@ def test_no_token_is_in_anything_that_is_told() -> None:
     assert letters
     assert TOKEN not in repr(letters)
     assert TOKEN not in repr(list(world.tasks.answers.values()))
+
+
+def test_a_job_is_reported_though_its_token_is_still_told_at_the_firm_end() -> None:
+    world = World()
+
+    async def main() -> list[Event]:
+        slow = Slow(world.tasks.seen_by(), 6000.0)
+        worker = LivingWorker(world, "w1", house={"callbacks": slow})
+        ask(world)
+        await asyncio.sleep(10.0)
+        await worker.drain()
+        return worker.told.events
+
+    events = in_virtual_time(main(), limit_s=5000)
+
+    assert world.tasks.waiting == {TOKEN}
+    assert [event.settlement for event in events if isinstance(event, JobSettled)] == ["answered"]
+
+
+def test_a_death_that_one_of_two_tasks_cannot_be_told_of_begins_no_new_life() -> None:
+    world = World()
+    world.model.mood = lambda _: Reply(REJECTED, 5.0)
+    calls = 0
+
+    def plan(call: Call) -> Mishap | None:
+        nonlocal calls
+        calls += call.port == "tasks"
+        ill = call.port == "tasks" and calls in (2, 3)
+        return Mishap(when="before", error=Unavailable("tasks", "Hiccup")) if ill else None
+
+    play(world, {"token": "token-1"}, {"token": "token-2"}, wire=Wire(plan=plan))
+
+    assert world.model.started == {"job-1": 1}
+    assert error_of(world, "token-1") == error_of(world, "token-2")
+    assert len(world.dead.peek()) == 1

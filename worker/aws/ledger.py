@@ -140,6 +140,8 @@ class DynamoLedger:
         for name in DEAD_ATTRIBUTES:
             if name in item:
                 change.set(name, item[name])
+        if ending.rung:
+            change.add("doorbells", attribute("doorbells", ending.rung))
         change.require_held(held, State.RUNNING)
         answer = await self._update(held.job, change)
         if not isinstance(answer, _Refused):

@@ -296,7 +296,8 @@ class Ending:
     """What a claim's holder writes when its run is over.
 
     `attempts`, `crashes` and the rest are the new totals, not differences: the
-    same ending written twice is the same record. `leg` is put behind the trail.
+    same ending written twice is the same record. `leg` is put behind the trail. `rung` are
+    the MessageIds of further messages that the run is to settle: no redrive either.
     """
 
     state: State
@@ -315,6 +316,7 @@ class Ending:
     wasted_usd: float = 0.0
     wasted_most_usd: float = 0.0
     leg: Leg | None = None
+    rung: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,5 +359,6 @@ def finish(old: Record | None, held: Record, ending: Ending, at: float) -> Recor
         wasted_most_usd=ending.wasted_most_usd,
         lease_until=0.0,
         finished_at=at if ending.state.final else None,
+        doorbells=old.doorbells | ending.rung,
         trail=old.trail if ending.leg is None else with_leg(old.trail, ending.leg),
     )

@@ -108,13 +108,16 @@ class Settler:
             result_ref=where[1],
             told=told,
             leg=None if by_itself else self._leg(trip, ended),
+            rung=_joined(flight) if isinstance(ended, Dead) else frozenset(),
         )
         record = await self._written(trip, ending)
         if record is None:
             return False
-        if told or await self._tell(flight, trip.job, record, content):
-            await self._acknowledge(flight, record, content)
+        known = told or await self._tell(flight, trip.job, record, content)
+        # Before the tasks are told: that may take longer than the worker has.
         self._report(flight, trip, ended, record)
+        if known:
+            await self._acknowledge(flight, record, content)
         return fits
 
     def _envelope(self, trip: Trip, ended: Answered | Degraded | Dead) -> bytes:
@@ -313,6 +316,12 @@ _STATES: Final = {
     Parked: State.PARKED,
     Released: State.INTERRUPTED,
 }
+
+
+def _joined(flight: Flight) -> frozenset[str]:
+    """Messages that came while the job ran: it dies for them too, whenever their tasks hear it."""
+    own = {m for m, one in flight.deliveries.items() if one.doorbell}
+    return frozenset(flight.deliveries) - own - {flight.delivery.message_id}
 
 
 def _will_upgrade(ended: Answered | Degraded | Dead) -> bool:

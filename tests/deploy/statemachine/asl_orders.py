@@ -63,7 +63,7 @@ POLICIES = (
 Plant = Callable[[dict[str, Any]], None]
 EVENTS = 8  # of one sequence
 START_S = 1_764_000_000
-SPAN_S = 20 * 365 * 86_400
+SPAN_S = 10 * 365 * 86_400
 
 
 def places(table: str, **more: str) -> dict[str, str]:

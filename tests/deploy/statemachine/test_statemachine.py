@@ -15,16 +15,24 @@ from tests.deploy.statemachine.asl_orders import INTERPRETERS, places
 from tests.deploy.statemachine.interpreters import Ended, Failed, Item, Table, on_ministack
 from worker.aws.breakers_item import read_verdict, seat_item, verdict_item
 from worker.core.cache import cache_key
-from worker.core.fault import REACTIONS, Vote
+from worker.core.fault import REACTIONS, Kind, Vote
 from worker.core.job import Request
 from worker.core.jury import Seat
 from worker.core.verdict import Mode, Override, State, Verdict
 
-from inference_worker_asl import job  # isort: skip
+from inference_worker_asl import calls, elsewhere  # isort: skip
 from inference_worker_asl.machine import deployed, machine  # isort: skip
 
 AT = 1_790_000_000.0
 Run = Callable[[Item], Ended]
+
+
+def _said(content: list[Item], stop: str = "end_turn") -> Item:
+    return {
+        "Output": {"Message": {"Role": "assistant", "Content": content}},
+        "StopReason": stop,
+        "Usage": {"InputTokens": 4, "OutputTokens": 2},
+    }
 
 
 @dataclass
@@ -33,7 +41,8 @@ class World:
 
     table: Table
     now: float = AT
-    models: dict[str, str] = field(default_factory=dict)  # by id: the error of each call
+    # By id: the error of each call, or the answer.
+    models: dict[str, str | Item] = field(default_factory=dict)
     cache: Item = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
@@ -64,16 +73,10 @@ class World:
     def _model(self, params: Any) -> Any:
         self.calls.append(params["ModelId"])
         assert params["Messages"] == [{"Role": "user", "Content": [{"Text": 'Say "hi".'}]}]
-        error = self.models.get(params["ModelId"], "")
-        if error == "empty":
-            return {"Output": {"Message": {"Role": "assistant", "Content": []}}}
-        if error:
-            raise Failed(error)
-        return {
-            "Output": {"Message": {"Role": "assistant", "Content": [{"Text": "Hi."}]}},
-            "StopReason": "end_turn",
-            "Usage": {"InputTokens": 4, "OutputTokens": 2},
-        }
+        said = self.models.get(params["ModelId"]) or _said([{"Text": "Hi."}])
+        if isinstance(said, str):
+            raise Failed(said)
+        return said
 
     def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -153,17 +156,87 @@ def test_a_failing_target_is_tried_again_with_growing_pauses_then_another_one(
 
     assert ended.output["served_by"] == "b"
     assert world.calls == ["model-a"] * 3 + ["model-b"]
-    assert all(1 <= wait <= most for wait, most in zip(world.waits, job.BACKOFFS, strict=True))
+    assert all(1 <= wait <= most for wait, most in zip(world.waits, calls.BACKOFFS, strict=True))
+    assert min(calls.BACKOFFS) > 2, "AWS never draws the end: of 1 and 2 it would always be 1"
     assert world.window()["f0"] == 3, "each call is told of"
 
 
 def test_an_empty_success_is_a_failure(world: World, run: Run) -> None:
-    world.models["model-a"] = "empty"
+    world.models["model-a"] = {"Output": {"Message": {"Role": "assistant", "Content": []}}}
 
     ended = run({})
 
     assert ended.output["served_by"] == "b"
     assert world.window()["f0"] == 3
+
+
+def test_a_model_that_thinks_aloud_before_its_answer_is_well(world: World, run: Run) -> None:
+    thought = {"ReasoningContent": {"ReasoningText": {"Text": "They greet."}}}
+    world.models["model-a"] = _said([thought, {"Text": "Hi."}])
+
+    ended = run({})
+
+    assert (ended.output["text"], ended.output["served_by"]) == ("Hi.", "a")
+    assert (world.window()["f0"], world.window()["w_good"]) == (0, 1)
+
+
+@pytest.mark.parametrize("content", [[], [{"Text": "I must not say."}]])
+@pytest.mark.parametrize("stop", ["content_filtered", "guardrail_intervened"])
+def test_a_filter_in_the_place_of_an_answer_says_nothing_against_the_target(
+    world: World, run: Run, stop: str, content: list[Item]
+) -> None:
+    world.models["model-a"] = _said(content, stop)
+
+    ended = run({})
+
+    assert ended.output == {
+        "status": "blocked",
+        "stop_reason": stop,
+        "usage": {"InputTokens": 4, "OutputTokens": 2},
+        "served_by": "a",
+    }
+    assert (world.window()["f0"], world.window()["w_good"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "stop", "counted"),
+    [
+        ([], "max_tokens", 1),
+        ([{"Text": "{"}], "malformed_model_output", 1),
+        ([{"Text": "I"}], "model_context_window_exceeded", 0),
+    ],
+)
+def test_what_is_no_use_to_the_user_goes_elsewhere_and_counts_as_for_a_worker(
+    world: World, run: Run, content: list[Item], stop: str, counted: int
+) -> None:
+    world.models["model-a"] = _said(content, stop)
+
+    ended = run({})
+
+    assert ended.output["served_by"] == "b"
+    assert world.calls == ["model-a", "model-b"]
+    assert world.window().get("w_good", 0) == counted
+    assert world.window().get("f0", 0) == 0
+
+
+def test_every_reason_to_stop_that_workers_know_as_a_fault_has_its_way() -> None:
+    from worker.aws.bedrock_answers import BY_STOP_REASON  # noqa: PLC0415
+
+    assert {
+        stop: Kind.TOO_LONG if stop == calls.TOO_LONG else Kind.POOR
+        for stop in BY_STOP_REASON
+        if stop == calls.TOO_LONG or stop.startswith("malformed_")
+    } == BY_STOP_REASON
+
+
+def test_a_filter_ends_a_probe_well(world: World, run: Run) -> None:
+    world.holds(open_at(7))
+    run({})
+    world.models["model-a"] = _said([], "content_filtered")
+
+    run(world.started[0])
+
+    assert world.verdict().state is State.RAMP
 
 
 @pytest.mark.parametrize("error", ["ThrottlingException", "ValidationException"])
@@ -181,23 +254,33 @@ def test_what_says_nothing_against_a_target_is_not_counted(
 
 
 def test_errors_that_say_nothing_are_those_of_the_workers_table() -> None:
-    from worker.aws.faults import BY_CODE  # noqa: PLC0415
+    from worker.aws.faults import BY_CODE, BY_OTHER_CODE  # noqa: PLC0415
 
+    kinds = {**BY_CODE, **BY_OTHER_CODE}
     silent = {
         code
-        for code, kind in BY_CODE.items()
+        for code, kind in kinds.items()
         if REACTIONS[kind].vote not in (Vote.FAIL, Vote.FAIL_ENDPOINT)
     }
 
     def counted(code: str) -> bool:
-        return not any(part in code for part in (*job.PACED, *job.SILENT))
+        return not any(part in code for part in (*calls.PACED, *calls.SILENT))
 
-    assert {code for code in BY_CODE if not counted(code)} == silent
+    assert {code for code in kinds if not counted(code)} == silent
+
+
+def test_a_right_that_step_functions_itself_misses_is_not_counted(world: World, run: Run) -> None:
+    world.models["model-a"] = "States.Permissions"
+
+    ended = run({})
+
+    assert (ended.output["served_by"], world.window()) == ("b", {})
 
 
 def test_without_a_model_the_workers_cache_answers(world: World, run: Run) -> None:
-    world.models = {"model-a": "BedrockRuntime.InternalServerException"} | {
-        "model-b": "BedrockRuntime.ServiceUnavailableException"
+    world.models = {
+        "model-a": "BedrockRuntime.InternalServerException",
+        "model-b": "BedrockRuntime.ServiceUnavailableException",
     }
     asked = Request(messages=({"role": "user", "content": [{"text": 'Say "hi".'}]},))
     content = base64.b64encode(b'[{"text":"Hi, as before."}]').decode()
@@ -244,7 +327,7 @@ def test_through_the_queue_the_workers_decide(world: World, run: Run) -> None:
     assert {key: body[key] for key in ("id", "prompt", "deadline_s")} == {
         "id": "x:ask",
         "prompt": 'Say "hi".',
-        "deadline_s": job.DEADLINE_S,
+        "deadline_s": elsewhere.DEADLINE_S,
     }
     assert body["task_token"]
     assert world.calls == []
@@ -257,6 +340,11 @@ def test_a_job_that_the_workers_give_up_falls_back(world: World, run: Run) -> No
     ended = run({"through": "queue", "sorry": True})
 
     assert ended.output["handler"] == "rule"
+
+
+def test_the_largest_result_finds_no_prompt_beside_it() -> None:
+    """A state takes 256 KiB, and what is over that nobody can catch."""
+    assert machine()["States"]["Hand over"]["ResultPath"] == "$"
 
 
 # --- the verdict ---------------------------------------------------------------------
@@ -471,3 +559,22 @@ def test_another_stage_begins_another_window(world: World, run: Run) -> None:
     run({})
 
     assert (world.window()["c0"], world.window()["w_stage"]) == (1, 1)
+
+
+def test_a_call_of_an_earlier_stage_does_not_wipe_what_is_known_of_the_next_one(
+    world: World, run: Run
+) -> None:
+    world.holds(Verdict(name="a", version=2, stage=2, nonce="n"))
+    run({})
+    before = world.window()
+    world.holds(Verdict(name="a", version=1, stage=1, nonce="m"))  # as a late reader saw it
+
+    run({})
+
+    assert world.window() == before
+
+    world.now += 31
+
+    run({})
+
+    assert world.window()["w_stage"] == 1, "unless nobody knows that stage any more"

@@ -3,6 +3,7 @@
 import copy
 import datetime as dt
 import random
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.deploy.statemachine import asl_gates
 from tests.deploy.statemachine.asl_orders import INTERPRETERS
 from tests.deploy.template import MACHINE, read
 
-from inference_worker_asl import clock  # isort: skip
+from inference_worker_asl import clock, orders  # isort: skip
 from inference_worker_asl.asl import lay  # isort: skip
 from inference_worker_asl.machine import FILE, PLACES, machine, written  # isort: skip
 
@@ -58,6 +59,40 @@ def test_the_template_passes_every_gate_of_templates(tmp_path: Path) -> None:
         "validate": [],
     }
     assert gates.nag_machine(tmp_path) == EXCEPTIONS.keys()
+
+
+SPOILS = ('Ask "us" again.', "C:\\temp", "Two\nlines")
+
+
+@pytest.mark.parametrize("text", SPOILS)
+def test_a_text_that_would_break_the_definition_is_refused(text: str) -> None:
+    """It is JSON, and nobody says that CloudFormation escapes what it puts into it."""
+    need_tools()
+    from aws_cdk import Stack  # noqa: PLC0415
+
+    from inference_worker_cdk.statemachine import InferenceStateMachine  # noqa: PLC0415
+
+    parameters = read(MACHINE)["Parameters"]
+    taken = [
+        name
+        for name, one in parameters.items()
+        if one["Type"] == "String"
+        and "AllowedValues" not in one
+        and re.fullmatch(one.get("AllowedPattern", r"[\s\S]*"), text)
+    ]
+    assert taken == []
+    with pytest.raises(ValueError, match="Sorry"):
+        InferenceStateMachine(
+            Stack(), "It", service="chat", target="default", model_id="m", model_arns=["arn"],
+            profile_arns=[], sorry=text,
+        )  # fmt: skip
+
+
+def test_a_text_of_any_other_kind_is_taken() -> None:
+    pattern = read(MACHINE)["Parameters"]["Sorry"]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, "")
+    assert re.fullmatch(pattern, "Désolé: l'adresse est {ici}, à 10 % près ✓.")
 
 
 def test_neither_prompts_nor_traces_are_written_anywhere() -> None:
@@ -126,6 +161,13 @@ def test_a_seeded_defect_is_caught(
     assert found == seen_by
 
 
+def test_no_sum_of_the_clock_is_too_large_for_aws() -> None:
+    """`States.MathAdd` takes whole numbers from -2147483648 to 2147483647."""
+    end = dt.datetime(clock.LAST + 1, 1, 1, tzinfo=dt.UTC).timestamp()
+
+    assert end + orders.KEEP_S < 2**31
+
+
 class Moment:
     """A world in which it is one moment."""
 
@@ -160,7 +202,9 @@ def test_the_clock_is_right_from_its_first_day_to_its_last(interpreter: str) -> 
         moment(2028, 2, 29, 10, 0, 1),
         moment(clock.FIRST, 1, 1),
     ]
-    moments += [moment(2025, 1, 1) + dt.timedelta(seconds=dice.randrange(10**9)) for _ in range(40)]
+    moments += [
+        moment(2025, 1, 1) + dt.timedelta(seconds=dice.randrange(370_000_000)) for _ in range(40)
+    ]
 
     for at in moments:
         for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.123Z", "%Y-%m-%dT%H:%M:%S+00:00"):
