@@ -33,6 +33,7 @@ _NOT_TAKEN: Final = ("PYTHON", "VIRTUAL_ENV")  # of this shell, into the build
 # A root of its own: what a base has, the Python, and what was built; then all of it read-only.
 _RUN: Final = """
 set -eu
+PATH=$PATH:/usr/sbin:/sbin  # chroot is there, and not every shell looks there
 root=$1 user=$2 group=$3; shift 3
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 image "$root"
