@@ -10,19 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from worker.alarms.placed import PlacedError
 
-class MathError(ValueError):
-    """An expression that CloudWatch would refuse, or that only CloudWatch can evaluate.
 
-    Attributes:
-        at: Where in the expression, counted from 1.
-        what: What is wrong there.
-    """
-
-    def __init__(self, text: str, at: int, what: str) -> None:
-        """Say it so that the place is seen."""
-        self.at, self.what = at, what
-        super().__init__(f"{text!r}, character {at}: {what}")
+class MathError(PlacedError):
+    """An expression that CloudWatch would refuse, or that only CloudWatch can evaluate."""
 
 
 # --- what it is made of ------------------------------------------------------

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from worker.alarms.alarm import State
+from worker.alarms.placed import PlacedError
 
 _TOKEN: Final = re.compile(
     r"\s*(?:(?P<sign>[()])|\"(?P<quoted>[^\"]*)\"|'(?P<single>[^']*)'|(?P<word>[^\s()\"',]+))"
@@ -22,18 +23,8 @@ _STATES: Final = frozenset(State)
 _DEEPEST: Final = 100
 
 
-class RuleError(ValueError):
-    """A rule that CloudWatch would refuse.
-
-    Attributes:
-        at: Where in the rule, counted from 1.
-        what: What is wrong there.
-    """
-
-    def __init__(self, text: str, at: int, what: str) -> None:
-        """Say it so that the place is seen."""
-        self.at, self.what = at, what
-        super().__init__(f"{text!r}, character {at}: {what}")
+class RuleError(PlacedError):
+    """A rule that CloudWatch would refuse."""
 
 
 @dataclass(frozen=True, slots=True)
