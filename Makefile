@@ -37,7 +37,7 @@ template: $(CDK)         ## the templates and the state machine, of the code of 
 	$(BIN)/python deploy/cost.py --write
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage deploy/lint/node_modules
 
 $(STAMP): pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv --clear $(VENV)
